@@ -1,0 +1,91 @@
+//! DataplaneInsight: what the control plane knows of a proxy's streams. Status, not configuration: it has no revision,
+//! clients cannot write it, and it is not a [`crate::Kind`], so that no plan can ever depend on it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Timestamp, wire};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataplaneInsight {
+    #[serde(default, with = "wire::list", skip_serializing_if = "Option::is_none")]
+    pub subscriptions: Option<Vec<DiscoverySubscription>>,
+}
+
+/// One ADS stream, from its opening to its end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct DiscoverySubscription {
+    /// A UUID v4, made when the stream opened.
+    #[serde(default, deserialize_with = "wire::scalar", skip_serializing_if = "wire::is_default")]
+    pub id: String,
+    /// A UUID v4, made when that control plane started.
+    #[serde(
+        default,
+        alias = "control_plane_instance_id",
+        deserialize_with = "wire::scalar",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub control_plane_instance_id: String,
+    #[serde(default, alias = "connect_time", skip_serializing_if = "Option::is_none")]
+    pub connect_time: Option<Timestamp>,
+    #[serde(default, alias = "disconnect_time", skip_serializing_if = "Option::is_none")]
+    pub disconnect_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<DiscoveryStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct DiscoveryStatus {
+    #[serde(default, alias = "last_update_time", skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<ServiceStats>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cds: Option<ServiceStats>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eds: Option<ServiceStats>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lds: Option<ServiceStats>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rds: Option<ServiceStats>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ServiceStats {
+    #[serde(default, alias = "responses_sent", with = "wire::uint64", skip_serializing_if = "wire::is_default")]
+    pub responses_sent: u64,
+    #[serde(
+        default,
+        alias = "responses_acknowledged",
+        with = "wire::uint64",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub responses_acknowledged: u64,
+    #[serde(
+        default,
+        alias = "responses_rejected",
+        with = "wire::uint64",
+        skip_serializing_if = "wire::is_default"
+    )]
+    pub responses_rejected: u64,
+}
+
+impl DataplaneInsight {
+    pub fn subscriptions(&self) -> &[DiscoverySubscription] {
+        self.subscriptions.as_deref().unwrap_or_default()
+    }
+
+    /// Whether any subscription has begun and not ended.
+    pub fn is_online(&self) -> bool {
+        self.subscriptions().iter().any(DiscoverySubscription::is_open)
+    }
+}
+
+impl DiscoverySubscription {
+    pub fn is_open(&self) -> bool {
+        self.connect_time.is_some() && self.disconnect_time.is_none()
+    }
+}

@@ -1,0 +1,53 @@
+//! TrafficRoute: how the connections of some sources to some services are split over tagged endpoints.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Selector, Tags, Violations, kind::Resource, wire};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrafficRoute {
+    #[serde(default, with = "wire::list", skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<Selector>>,
+    #[serde(default, with = "wire::list", skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<Vec<Selector>>,
+    #[serde(default, with = "wire::list", skip_serializing_if = "Option::is_none")]
+    pub conf: Option<Vec<WeightedDestination>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedDestination {
+    /// Of the sum of all weights, which need not be 100. 0 takes nothing.
+    #[serde(default, deserialize_with = "wire::uint32", skip_serializing_if = "wire::is_default")]
+    pub weight: u32,
+    #[serde(default, with = "wire::map", skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Tags>,
+}
+
+impl TrafficRoute {
+    pub fn sources(&self) -> &[Selector] {
+        self.sources.as_deref().unwrap_or_default()
+    }
+
+    pub fn destinations(&self) -> &[Selector] {
+        self.destinations.as_deref().unwrap_or_default()
+    }
+
+    pub fn conf(&self) -> &[WeightedDestination] {
+        self.conf.as_deref().unwrap_or_default()
+    }
+}
+
+impl WeightedDestination {
+    pub fn destination(&self) -> &Tags {
+        static NONE: Tags = Tags::new();
+        self.destination.as_ref().unwrap_or(&NONE)
+    }
+}
+
+impl Resource for TrafficRoute {
+    fn validate(&self) -> Violations {
+        Violations::default() // HELPER: to be written
+    }
+}

@@ -1,0 +1,32 @@
+//! What users wrote: resources, their names, and whether they make sense.
+//!
+//! A request body or a database row comes in as JSON (or YAML, through any serde deserializer) and goes out as a
+//! typed [`Spec`] with its [`Envelope`]; [`Spec::validate`] reports every [`Violation`] with the path of the field at
+//! fault. The families of types are one table, [`Kind`]: API routes, storage keys, CLI commands and documents follow
+//! from it.
+//!
+//! The crate promises to be pure: no I/O, clock, randomness or environment, and no order that depends on a hash map.
+//! It deliberately knows nothing of Envoy, HTTP, stores or streams.
+//!
+//! Behaviour is Kuma 0.3.0's proto3 JSON ([`wire`]) and its validators, except where docs/http-api.md says otherwise.
+
+mod kind;
+pub mod kinds;
+
+mod envelope;
+mod key;
+mod tags;
+mod timestamp;
+mod violations;
+pub mod wire;
+
+pub use envelope::{Document, Envelope};
+pub use key::{Key, MESH_AND_NAME_MAX_CHARS, ProxyId, ProxyIdError};
+pub use kind::{Kind, Resource, Scope, Spec};
+pub use kinds::dataplane::{Dataplane, Inbound, InboundInterface, Outbound, OutboundInterface};
+pub use kinds::dataplane_insight::{DataplaneInsight, DiscoveryStatus, DiscoverySubscription, ServiceStats};
+pub use kinds::mesh::Mesh;
+pub use kinds::traffic_route::TrafficRoute;
+pub use tags::{matches, ANY_VALUE, Rank, SERVICE_TAG, Selector, Tags};
+pub use timestamp::Timestamp;
+pub use violations::{Violation, Violations};

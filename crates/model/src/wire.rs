@@ -1,0 +1,144 @@
+//! proto3 JSON as Kuma 0.3.0 reads and prints it, as serde field helpers.
+//!
+//! * null is as good as absent; a null map value is `""`, a null list item an empty item;
+//! * an integer may be a string, but neither form may have a fraction or an exponent;
+//! * a 64-bit integer is printed as a string;
+//! * a scalar at its default is left out; an empty message or list that was given stays, so those are `Option`s;
+//! * a key that is named twice in a map is refused (Kuma took the last).
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+
+/// A `string` or `bool` field: null is its default.
+pub fn scalar<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// For `skip_serializing_if`.
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A `uint32` field: a number or a string of digits.
+pub fn uint32<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    from.deserialize_any(Integer::<u32>(PhantomData))
+}
+
+/// A `uint64` field, printed as a string.
+pub mod uint64 {
+    use super::{Deserializer, Integer, PhantomData};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        from.deserialize_any(Integer::<u64>(PhantomData))
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    pub fn serialize<S: serde::Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+}
+
+struct Integer<T>(PhantomData<T>);
+
+impl<T: TryFrom<u64> + std::str::FromStr + Default> Visitor<'_> for Integer<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an unsigned {}-bit integer, as a number or a string", 8 * size_of::<T>())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
+        T::try_from(value).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(value), &self))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
+        let unsigned = u64::try_from(value).ok().and_then(|value| T::try_from(value).ok());
+        unsigned.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<T, E> {
+        let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let parsed = if digits { value.parse().ok() } else { None };
+        parsed.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(value), &self))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<T, E> {
+        Ok(T::default())
+    }
+}
+
+/// A repeated message.
+pub mod list {
+    use super::{Deserialize, Deserializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+        from: D,
+    ) -> Result<Option<Vec<T>>, D::Error> {
+        let items = Option::<Vec<Option<T>>>::deserialize(from)?;
+        Ok(items.map(|items| items.into_iter().map(Option::unwrap_or_default).collect()))
+    }
+
+    pub fn serialize<S: serde::Serializer, T: serde::Serialize>(
+        items: &Option<Vec<T>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(items, to)
+    }
+}
+
+/// A `map<string, string>`.
+pub mod map {
+    use std::{collections::BTreeMap, fmt};
+
+    use serde::de::{Error, MapAccess, Visitor};
+
+    use super::Deserializer;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+        from.deserialize_option(Entries)
+    }
+
+    pub fn serialize<S: serde::Serializer>(
+        entries: &Option<BTreeMap<String, String>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(entries, to)
+    }
+
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Option<BTreeMap<String, String>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of strings")
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            from.deserialize_map(self)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = BTreeMap::new();
+            while let Some(key) = map.next_key::<String>()? {
+                let value = map.next_value::<Option<String>>()?.unwrap_or_default();
+                if let Some(_first) = entries.insert(key.clone(), value) {
+                    return Err(A::Error::custom(format_args!("key `{key}` is named twice")));
+                }
+            }
+            Ok(Some(entries))
+        }
+    }
+}

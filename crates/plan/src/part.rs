@@ -1,0 +1,19 @@
+//! The pieces that the world is cut into: who read a piece is planned again when it changes, and nobody else.
+
+use std::sync::Arc;
+
+use model::ProxyId;
+
+/// A piece of the world with a content of its own. A piece without content is a piece too: who read that a service has no
+/// endpoints hears of its first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The Mesh's own settings, and whether it is there.
+    Mesh(Arc<str>),
+    /// One Dataplane, and whether it is there.
+    Dataplane(ProxyId),
+    /// The inbounds of a mesh that carry this `service`.
+    Endpoints { mesh: Arc<str>, service: Arc<str> },
+    /// The TrafficRoutes of a mesh with a source selector for this `service`; `*` is those for any.
+    Routes { mesh: Arc<str>, source_service: Arc<str> },
+}

@@ -1,0 +1,2 @@
+//! HELPER
+pub struct EmbeddedStore;

@@ -1,0 +1,4 @@
+//! HELPER
+pub struct Session;
+pub struct Request;
+pub struct Response;

@@ -1,0 +1,38 @@
+//! What a stream has said and heard so far, for whoever watches it.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use serde::Serialize;
+
+use crate::ResourceType;
+
+/// Per type. Each nonce counts once: as acknowledged or as rejected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub sent: u64,
+    pub acknowledged: u64,
+    pub rejected: u64,
+}
+
+/// What the client said of a response that it did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Envoy's words.
+    pub message: String,
+    /// Names and versions of the resources in that response.
+    pub resources: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// A stream as of now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionStatus {
+    pub counts: BTreeMap<ResourceType, Counts>,
+    /// Of the last counted request or response.
+    pub last_update: Option<SystemTime>,
+    /// The rejection that stands, by type: gone once a later response of that type is acknowledged.
+    pub rejections: BTreeMap<ResourceType, Rejection>,
+    /// Whether everything of the latest snapshot that the client subscribes to was sent and answered.
+    pub settled: bool,
+    /// The tag of the latest snapshot ([`crate::Subscriber::next`]) for which `settled` was true; 0 before the first.
+    pub settled_tag: u64,
+}
