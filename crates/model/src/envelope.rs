@@ -108,8 +108,12 @@ mod tests {
 
     #[test]
     fn the_envelope_may_stand_anywhere_among_the_spec_s_fields() {
-        let read = read(Kind::Dataplane, r#"{"mesh":"m","networking":{},"type":"Dataplane","name":"web"}"#).unwrap();
-        assert_eq!(read.envelope, Envelope { kind: "Dataplane".into(), name: "web".into(), mesh: "m".into() });
+        let read =
+            read(Kind::Dataplane, r#"{"mesh":"m","networking":{},"type":"Dataplane","name":"web"}"#).unwrap();
+        assert_eq!(
+            read.envelope,
+            Envelope { kind: "Dataplane".into(), name: "web".into(), mesh: "m".into() }
+        );
     }
 
     #[test]

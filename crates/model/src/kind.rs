@@ -12,7 +12,9 @@ pub enum Scope {
 }
 
 /// What every kind's spec can do. A new kind is one file in `kinds/` that implements this, and one line in the table.
-pub trait Resource: for<'de> Deserialize<'de> + Serialize + Clone + PartialEq + Send + Sync + 'static {
+pub trait Resource:
+    for<'de> Deserialize<'de> + Serialize + Clone + PartialEq + Send + Sync + 'static
+{
     /// Fills in what Kuma fills in on a write, so that it reads back. Once, before [`Resource::validate`].
     fn set_defaults(&mut self) {}
 

@@ -15,6 +15,8 @@ pub mod kinds;
 
 mod envelope;
 mod key;
+mod quoted;
+mod selector_rules;
 mod tags;
 mod timestamp;
 mod violations;
@@ -27,6 +29,6 @@ pub use kinds::dataplane::{Dataplane, Inbound, InboundInterface, Outbound, Outbo
 pub use kinds::dataplane_insight::{DataplaneInsight, DiscoveryStatus, DiscoverySubscription, ServiceStats};
 pub use kinds::mesh::Mesh;
 pub use kinds::traffic_route::TrafficRoute;
-pub use tags::{matches, ANY_VALUE, Rank, SERVICE_TAG, Selector, Tags};
+pub use tags::{ANY_VALUE, Rank, SERVICE_TAG, Selector, Tags, matches};
 pub use timestamp::Timestamp;
 pub use violations::{Violation, Violations};

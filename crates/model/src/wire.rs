@@ -98,7 +98,9 @@ pub mod map {
 
     use super::Deserializer;
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<BTreeMap<String, String>>, D::Error> {
         from.deserialize_option(Entries)
     }
 

@@ -1,7 +1,8 @@
 //! Dataplane: one proxy, the interfaces on which it receives for its workload and those on which it sends.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU16,
 };
 
@@ -116,15 +117,34 @@ impl Inbound {
 
     /// `None` when [`Inbound::interface`] is not of its form.
     pub fn parse_interface(&self) -> Option<InboundInterface> {
-        None // HELPER: to be written
+        let (address, workload_port) = self.interface.rsplit_once(':')?;
+        let (dataplane_ip, dataplane_port) = address.rsplit_once(':')?;
+        Some(InboundInterface {
+            dataplane_ip: parse_ipv4(dataplane_ip)?,
+            dataplane_port: parse_port(dataplane_port)?,
+            workload_port: parse_port(workload_port)?,
+        })
     }
 }
 
 impl Outbound {
     /// `None` when [`Outbound::interface`] is not of its form.
     pub fn parse_interface(&self) -> Option<OutboundInterface> {
-        None // HELPER: to be written
+        let (ip, port) = self.interface.rsplit_once(':')?;
+        let ip = if ip.is_empty() { Ipv4Addr::LOCALHOST.into() } else { parse_ipv4(ip)? };
+        Some(OutboundInterface { ip, port: parse_port(port)? })
     }
+}
+
+/// A dotted quad, as in Kuma 0.3.0: no IPv6. An octet such as `010` is no number, because elsewhere it may mean 8.
+fn parse_ipv4(text: &str) -> Option<IpAddr> {
+    text.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
+}
+
+/// At most five digits (Kuma 0.3.0), the first of which may be 0.
+fn parse_port(text: &str) -> Option<NonZeroU16> {
+    let digits = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
 }
 
 impl InboundInterface {
@@ -141,6 +161,82 @@ impl OutboundInterface {
 
 impl Resource for Dataplane {
     fn validate(&self) -> Violations {
-        Violations::default() // HELPER: to be written
+        let mut violations = Violations::default();
+        let mut listeners = Listeners::default();
+        if self.inbounds().is_empty() {
+            violations.add("networking.inbound", "has to contain at least one inbound interface");
+        }
+        for (i, inbound) in self.inbounds().iter().enumerate() {
+            inbound.validate(&format!("networking.inbound[{i}]"), &mut listeners, &mut violations);
+        }
+        for (i, outbound) in self.outbounds().iter().enumerate() {
+            outbound.validate(&format!("networking.outbound[{i}]"), &mut listeners, &mut violations);
+        }
+        if let Some(transparent) = self.networking.as_ref().and_then(|it| it.transparent_proxying) {
+            let path = "networking.transparentProxying.redirectPort";
+            validate_port_number(path, transparent.redirect_port, &mut violations);
+        }
+        violations
+    }
+}
+
+impl Inbound {
+    fn validate(&self, path: &str, listeners: &mut Listeners, violations: &mut Violations) {
+        match self.parse_interface() {
+            Some(interface) => listeners.claim(interface.dataplane_address(), path, violations),
+            None => violations.add(
+                format!("{path}.interface"),
+                "invalid format: expected format is DATAPLANE_IP:DATAPLANE_PORT:WORKLOAD_PORT ex. \
+                 192.168.0.100:9090:8080",
+            ),
+        }
+        if self.service().is_none() {
+            violations.add(format!("{path}.tags[\"{SERVICE_TAG}\"]"), "tag has to exist");
+        }
+        // Kuma does not escape the key here, as it does in selectors.
+        for (key, _) in self.tags().iter().filter(|(_, value)| value.is_empty()) {
+            violations.add(format!("{path}.tags[\"{key}\"]"), "tag value cannot be empty");
+        }
+    }
+}
+
+impl Outbound {
+    fn validate(&self, path: &str, listeners: &mut Listeners, violations: &mut Violations) {
+        match self.parse_interface() {
+            Some(interface) => listeners.claim(interface.address(), path, violations),
+            None => violations.add(
+                format!("{path}.interface"),
+                "invalid format: expected format is IP_ADDRESS:PORT where IP_ADDRESS is optional. ex. \
+                 192.168.0.100:9090 or :9090",
+            ),
+        }
+        if self.service.is_empty() {
+            violations.add(format!("{path}.service"), "cannot be empty");
+        }
+        validate_port_number(&format!("{path}.servicePort"), self.service_port, violations);
+    }
+}
+
+/// Who listens where on one dataplane. Envoy cannot listen twice on one address, which Kuma 0.3.0 found out too late.
+#[derive(Default)]
+struct Listeners(BTreeMap<SocketAddr, String>);
+
+impl Listeners {
+    fn claim(&mut self, address: SocketAddr, path: &str, violations: &mut Violations) {
+        match self.0.get(&address) {
+            Some(first) => {
+                violations.add(format!("{path}.interface"), format!("{address} is already used by {first}"));
+            }
+            None => {
+                self.0.insert(address, path.to_owned());
+            }
+        }
+    }
+}
+
+/// Kuma 0.3.0 took any 32-bit number, and Envoy then refused the listener.
+fn validate_port_number(path: &str, port: u32, violations: &mut Violations) {
+    if port > u32::from(u16::MAX) {
+        violations.add(path, "has to be a port number between 0 and 65535");
     }
 }

@@ -55,7 +55,12 @@ pub struct DiscoveryStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ServiceStats {
-    #[serde(default, alias = "responses_sent", with = "wire::uint64", skip_serializing_if = "wire::is_default")]
+    #[serde(
+        default,
+        alias = "responses_sent",
+        with = "wire::uint64",
+        skip_serializing_if = "wire::is_default"
+    )]
     pub responses_sent: u64,
     #[serde(
         default,

@@ -1,8 +1,10 @@
 //! Mesh: a set of dataplanes that know each other, its security and its logging backends.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Violations, kind::Resource, wire};
+use crate::{Violations, kind::Resource, quoted::quoted, wire};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +38,20 @@ pub struct CertificateAuthority {
 #[serde(deny_unknown_fields)]
 pub struct BuiltinCa {}
 
-/// Has no fields in Kuma 0.3.0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Kept and given back; Kuma 0.3.0 does not act on it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tracing {}
+pub struct Tracing {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zipkin: Option<ZipkinTracing>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZipkinTracing {
+    #[serde(default, deserialize_with = "wire::scalar", skip_serializing_if = "wire::is_default")]
+    pub address: String,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +101,22 @@ impl Mesh {
     }
 }
 
+impl TcpBackend {
+    /// Host (an IPv6 address without its brackets) and port, both non-empty; `None` when [`TcpBackend::address`] is not
+    /// of its form. What the port is, is not checked, as in Kuma 0.3.0.
+    pub fn host_and_port(&self) -> Option<(&str, &str)> {
+        let (host, port) = match self.address.strip_prefix('[') {
+            Some(bracketed) => bracketed.split_once("]:")?,
+            None => self.address.split_once(':')?,
+        };
+        let bracketed = self.address.starts_with('[');
+        let well_formed = !host.contains(['[', ']'])
+            && !port.contains([':', '[', ']'])
+            && (bracketed || !host.contains(':'));
+        (well_formed && !host.is_empty() && !port.is_empty()).then_some((host, port))
+    }
+}
+
 impl Resource for Mesh {
     /// A Mesh without a CA gets the built-in one (Kuma 0.3.0).
     fn set_defaults(&mut self) {
@@ -97,6 +125,68 @@ impl Resource for Mesh {
     }
 
     fn validate(&self) -> Violations {
-        Violations::default() // HELPER: to be written
+        let mut violations = Violations::default();
+        if let Some(mtls) = &self.mtls {
+            mtls.validate(&mut violations);
+        }
+        if let Some(logging) = &self.logging {
+            logging.validate(&mut violations);
+        }
+        violations
+    }
+}
+
+impl Mtls {
+    /// Cannot fail after [`Resource::set_defaults`].
+    fn validate(&self, violations: &mut Violations) {
+        let has_ca = self.ca.as_ref().is_some_and(|ca| ca.builtin.is_some());
+        if self.enabled && !has_ca {
+            violations.add("mtls.ca", "has to be set when mTLS is enabled");
+        }
+    }
+}
+
+impl Logging {
+    pub fn backends(&self) -> &[LoggingBackend] {
+        self.backends.as_deref().unwrap_or_default()
+    }
+
+    fn validate(&self, violations: &mut Violations) {
+        let mut names = BTreeSet::new();
+        for (i, backend) in self.backends().iter().enumerate() {
+            let path = format!("logging.backends[{i}]");
+            backend.validate(&path, violations);
+            if !names.insert(backend.name.as_str()) {
+                let message = format!("{} name is already used for another backend", quoted(&backend.name));
+                violations.add(format!("{path}.name"), message);
+            }
+        }
+        if !self.default_backend.is_empty() && !names.contains(self.default_backend.as_str()) {
+            violations.add("logging.defaultBackend", "has to be set to one of the logging backend in mesh");
+        }
+    }
+}
+
+impl LoggingBackend {
+    fn validate(&self, path: &str, violations: &mut Violations) {
+        if self.name.is_empty() {
+            violations.add(format!("{path}.name"), "cannot be empty");
+        }
+        // Kuma 0.3.0 took a backend that writes nowhere, and of two destinations it kept one at random.
+        match (&self.file, &self.tcp) {
+            (None, None) => violations.add(path, "has to have one of \"file\" and \"tcp\""),
+            (Some(_), Some(_)) => violations.add(path, "can only have one of \"file\" and \"tcp\""),
+            _ => {}
+        }
+        if self.file.as_ref().is_some_and(|file| file.path.is_empty()) {
+            violations.add(format!("{path}.file.path"), "cannot be empty");
+        }
+        if let Some(tcp) = &self.tcp {
+            if tcp.address.is_empty() {
+                violations.add(format!("{path}.tcp.address"), "cannot be empty");
+            } else if tcp.host_and_port().is_none() {
+                violations.add(format!("{path}.tcp.address"), "has to be in format of HOST:PORT");
+            }
+        }
     }
 }

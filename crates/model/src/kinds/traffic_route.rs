@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Selector, Tags, Violations, kind::Resource, wire};
+use crate::{
+    Selector, Tags, Violations,
+    kind::Resource,
+    selector_rules::{self, AllowedTags},
+    wire,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +53,25 @@ impl WeightedDestination {
 
 impl Resource for TrafficRoute {
     fn validate(&self) -> Violations {
-        Violations::default() // HELPER: to be written
+        let mut violations = Violations::default();
+        selector_rules::at_least_one_element("sources", self.sources(), &mut violations);
+        selector_rules::selectors("sources", self.sources(), AllowedTags::Any, &mut violations);
+        selector_rules::at_least_one_element("destinations", self.destinations(), &mut violations);
+        selector_rules::selectors(
+            "destinations",
+            self.destinations(),
+            AllowedTags::ServiceOnly,
+            &mut violations,
+        );
+        selector_rules::at_least_one_element("conf", self.conf(), &mut violations);
+        for (i, weighted) in self.conf().iter().enumerate() {
+            let path = format!("conf[{i}].destination");
+            selector_rules::tags(&path, weighted.destination(), AllowedTags::Any, &mut violations);
+        }
+        // Kuma 0.3.0 took it, and Envoy then refused the cluster weights.
+        if !self.conf().is_empty() && self.conf().iter().all(|weighted| weighted.weight == 0) {
+            violations.add("conf", "must have at least one element with a weight above 0");
+        }
+        violations
     }
 }
