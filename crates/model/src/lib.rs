@@ -13,6 +13,7 @@
 mod kind;
 pub mod kinds;
 
+mod entity;
 mod envelope;
 mod key;
 mod quoted;
@@ -22,6 +23,7 @@ mod timestamp;
 mod violations;
 pub mod wire;
 
+pub use entity::print_entity;
 pub use envelope::{Document, Envelope};
 pub use key::{Key, MESH_AND_NAME_MAX_CHARS, ProxyId, ProxyIdError};
 pub use kind::{Kind, Resource, Scope, Spec};

@@ -10,7 +10,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, Visitor},
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// A `string` or `bool` field: null is its default.
@@ -36,7 +36,6 @@ pub mod uint64 {
         from.deserialize_any(Integer::<u64>(PhantomData))
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub fn serialize<S: serde::Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
@@ -71,6 +70,37 @@ impl<T: TryFrom<u64> + std::str::FromStr + Default> Visitor<'_> for Integer<T> {
     }
 }
 
+/// A message field. Derived alone, a struct would also be read from a list of its fields' values.
+pub fn message<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    from.deserialize_option(Message(PhantomData))
+}
+
+struct Message<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Message<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Option<T>, D::Error> {
+        from.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+}
+
 /// A repeated message.
 pub mod list {
     use super::{Deserialize, Deserializer};
@@ -78,8 +108,16 @@ pub mod list {
     pub fn deserialize<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
         from: D,
     ) -> Result<Option<Vec<T>>, D::Error> {
-        let items = Option::<Vec<Option<T>>>::deserialize(from)?;
-        Ok(items.map(|items| items.into_iter().map(Option::unwrap_or_default).collect()))
+        let items = Option::<Vec<Item<T>>>::deserialize(from)?;
+        Ok(items.map(|items| items.into_iter().map(|Item(item)| item).collect()))
+    }
+
+    struct Item<T>(T);
+
+    impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Item<T> {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            Ok(Self(super::message(from)?.unwrap_or_default()))
+        }
     }
 
     pub fn serialize<S: serde::Serializer, T: serde::Serialize>(

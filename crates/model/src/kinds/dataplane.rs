@@ -13,7 +13,7 @@ use crate::{SERVICE_TAG, Tags, Violations, kind::Resource, wire};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataplane {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub networking: Option<Networking>,
 }
 
@@ -24,7 +24,12 @@ pub struct Networking {
     pub inbound: Option<Vec<Inbound>>,
     #[serde(default, with = "wire::list", skip_serializing_if = "Option::is_none")]
     pub outbound: Option<Vec<Outbound>>,
-    #[serde(default, alias = "transparent_proxying", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        alias = "transparent_proxying",
+        deserialize_with = "wire::message",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub transparent_proxying: Option<TransparentProxying>,
 }
 

@@ -31,7 +31,7 @@ pub struct DiscoverySubscription {
     pub connect_time: Option<Timestamp>,
     #[serde(default, alias = "disconnect_time", skip_serializing_if = "Option::is_none")]
     pub disconnect_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub status: Option<DiscoveryStatus>,
 }
 
@@ -40,15 +40,15 @@ pub struct DiscoverySubscription {
 pub struct DiscoveryStatus {
     #[serde(default, alias = "last_update_time", skip_serializing_if = "Option::is_none")]
     pub last_update_time: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub total: Option<ServiceStats>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub cds: Option<ServiceStats>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub eds: Option<ServiceStats>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub lds: Option<ServiceStats>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub rds: Option<ServiceStats>,
 }
 

@@ -9,18 +9,18 @@ use crate::{Violations, kind::Resource, quoted::quoted, wire};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mesh {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub mtls: Option<Mtls>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub tracing: Option<Tracing>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mtls {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub ca: Option<CertificateAuthority>,
     #[serde(default, deserialize_with = "wire::scalar", skip_serializing_if = "wire::is_default")]
     pub enabled: bool,
@@ -29,7 +29,7 @@ pub struct Mtls {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateAuthority {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub builtin: Option<BuiltinCa>,
 }
 
@@ -42,7 +42,7 @@ pub struct BuiltinCa {}
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tracing {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub zipkin: Option<ZipkinTracing>,
 }
 
@@ -74,9 +74,9 @@ pub struct LoggingBackend {
     pub name: String,
     #[serde(default, deserialize_with = "wire::scalar", skip_serializing_if = "wire::is_default")]
     pub format: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub file: Option<FileBackend>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpBackend>,
 }
 
