@@ -1,0 +1,50 @@
+# `make help` lists the targets. Everything that is needed and not there is fetched into .tools, by hash.
+
+ENVOY := .tools/envoy/1.40.0/envoy
+BINARIES := -p control-plane -p launcher -p ctl
+
+.PHONY: help demo test tools fmt lint unit cases bench clean
+
+help: ## List the targets, a line each
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: tools ## A small shop on a real mesh: traffic split, kill -9, recovery (CHECK=1 asserts it and exits)
+	@echo "== building kuma-cp, kuma-dp, kumactl and the demo (a first build takes some minutes)"
+	cargo build --release --quiet $(BINARIES) -p demo
+	@target/release/demo $(if $(CHECK),--check)
+
+test: tools ## Everything: format, lints, all tests, the cases and the demo against a real Envoy
+	@echo "== format"
+	cargo fmt --all --check
+	@echo "== lints"
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@echo "== the programs that the tests start"
+	cargo build --quiet $(BINARIES) -p demo
+	@echo "== tests"
+	ENVOY=$(abspath $(ENVOY)) cargo test --workspace --quiet
+	@echo "== every generated configuration, validated by Envoy"
+	cargo run --quiet -p xtask -- validate-cases --envoy $(ENVOY)
+	@echo "== the demo, asserted"
+	target/debug/demo --check
+
+tools: ## Fetch Envoy into .tools, checked by its hash
+	@tools/fetch-envoy
+
+fmt: ## Format the code
+	cargo fmt --all
+
+lint: ## Lints alone
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit: ## The tests that need nothing but Rust
+	cargo test
+
+cases: ## Rewrite the expected plans and Envoy configurations after a change that is meant
+	UPDATE_CASES=1 cargo test --quiet -p plan
+
+bench: ## 1,000 simulated proxies against a real kuma-cp (PROXIES=n)
+	cargo build --release --quiet $(BINARIES) -p bench
+	@target/release/bench-mesh --proxies $(or $(PROXIES),1000)
+
+clean: ## Remove what was built; .tools stays
+	cargo clean
