@@ -6,7 +6,8 @@
 //! from it.
 //!
 //! The crate promises to be pure: no I/O, clock, randomness or environment, and no order that depends on a hash map.
-//! It deliberately knows nothing of Envoy, HTTP, stores or streams.
+//! It deliberately knows nothing of HTTP, stores or streams, and of Envoy only the operators of its access logs
+//! ([`log_format`]), because a format has to be judged when it is written.
 //!
 //! Behaviour is Kuma 0.3.0's proto3 JSON ([`wire`]) and its validators, except where docs/http-api.md says otherwise.
 
@@ -16,6 +17,8 @@ pub mod kinds;
 mod entity;
 mod envelope;
 mod key;
+pub mod log_format;
+mod nearest;
 mod quoted;
 mod selector_rules;
 mod tags;
@@ -31,6 +34,7 @@ pub use kinds::dataplane::{Dataplane, Inbound, InboundInterface, Outbound, Outbo
 pub use kinds::dataplane_insight::{DataplaneInsight, DiscoveryStatus, DiscoverySubscription, ServiceStats};
 pub use kinds::mesh::Mesh;
 pub use kinds::traffic_route::TrafficRoute;
+pub use nearest::nearest;
 pub use tags::{ANY_VALUE, Rank, SERVICE_TAG, Selector, Tags, matches};
 pub use timestamp::Timestamp;
 pub use violations::{Violation, Violations};

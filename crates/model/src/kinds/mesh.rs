@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Violations, kind::Resource, quoted::quoted, wire};
+use crate::{Violations, kind::Resource, log_format, quoted::quoted, wire};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -171,6 +171,9 @@ impl LoggingBackend {
     fn validate(&self, path: &str, violations: &mut Violations) {
         if self.name.is_empty() {
             violations.add(format!("{path}.name"), "cannot be empty");
+        }
+        if let Err(error) = log_format::parse(&self.format) {
+            violations.add(format!("{path}.format"), error.to_string());
         }
         // Kuma 0.3.0 took a backend that writes nowhere, and of two destinations it kept one at random.
         match (&self.file, &self.tcp) {

@@ -1,0 +1,209 @@
+//! The format of an access log: text with Envoy's operators and Kuma's own placeholders.
+//!
+//! Envoy refuses a listener as a whole when it cannot read the format of one of its logs. So a format is read here,
+//! by Envoy's grammar and with Envoy's operators, before it is accepted; and it is read into [`Segment`]s, so that a
+//! value put in the place of a placeholder is never taken for an operator.
+
+mod operators;
+
+use std::fmt;
+
+use operators::Operator;
+
+use crate::nearest::nearest;
+
+/// A part of a format, in order. Together they are the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment<'a> {
+    /// Text, `%%` and operators, for Envoy as they stand.
+    Envoy(&'a str),
+    /// To be replaced by a value in which every `%` is written `%%`.
+    Kuma(Placeholder),
+}
+
+/// What the control plane knows better than Envoy. The first three are Kuma 0.3.0's, the others came later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placeholder {
+    SourceAddress,
+    SourceService,
+    DestinationService,
+    SourceAddressWithoutPort,
+    Mesh,
+    TrafficDirection,
+    Zone,
+}
+
+/// Why Envoy could not read a format. Displayed as the message of a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFormatError {
+    /// At this character, counted from 1.
+    SinglePercent {
+        character: usize,
+    },
+    UnknownOperator {
+        name: String,
+        nearest: Option<&'static str>,
+    },
+    NoArgument {
+        name: String,
+    },
+    NoLength {
+        name: String,
+    },
+    MissingArgument {
+        name: String,
+    },
+    BadArgument {
+        name: String,
+        argument: String,
+        expected: &'static str,
+    },
+}
+
+impl Placeholder {
+    const ALL: [(&str, Self); 7] = [
+        ("KUMA_SOURCE_ADDRESS", Self::SourceAddress),
+        ("KUMA_SOURCE_SERVICE", Self::SourceService),
+        ("KUMA_DESTINATION_SERVICE", Self::DestinationService),
+        ("KUMA_SOURCE_ADDRESS_WITHOUT_PORT", Self::SourceAddressWithoutPort),
+        ("KUMA_MESH", Self::Mesh),
+        ("KUMA_TRAFFIC_DIRECTION", Self::TrafficDirection),
+        ("KUMA_ZONE", Self::Zone),
+    ];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, placeholder)| *placeholder)
+    }
+}
+
+/// Reads a format, to the first fault in it.
+pub fn parse(format: &str) -> Result<Vec<Segment<'_>>, LogFormatError> {
+    let mut segments = Vec::new();
+    let (mut for_envoy, mut at) = (0, 0);
+    while let Some(percent) = format[at..].find('%') {
+        let start = at + percent;
+        if format[start..].starts_with("%%") {
+            at = start + "%%".len();
+            continue;
+        }
+        let command = Command::parse(&format[start..]).ok_or_else(|| LogFormatError::SinglePercent {
+            character: format[..start].chars().count() + 1,
+        })?;
+        at = start + command.len;
+        if let Some(placeholder) = command.check()? {
+            push_for_envoy(&mut segments, &format[for_envoy..start]);
+            segments.push(Segment::Kuma(placeholder));
+            for_envoy = at;
+        }
+    }
+    push_for_envoy(&mut segments, &format[for_envoy..]);
+    Ok(segments)
+}
+
+fn push_for_envoy<'a>(segments: &mut Vec<Segment<'a>>, text: &'a str) {
+    if !text.is_empty() {
+        segments.push(Segment::Envoy(text));
+    }
+}
+
+/// `%NAME(argument):length%`. Empty parentheses are as good as none.
+#[derive(Default)]
+struct Command<'a> {
+    name: &'a str,
+    argument: Option<&'a str>,
+    has_length: bool,
+    /// Of the whole, in bytes.
+    len: usize,
+}
+
+impl<'a> Command<'a> {
+    /// At the beginning of `text`. Envoy's own regular expression is
+    /// `%([A-Z0-9_]+)(\(([^)]*)\))?(:([0-9]+))?%`, and does not let the argument span lines.
+    fn parse(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix('%')?;
+        let (name, rest) = rest.split_at(rest.find(|char| !is_in_name(char))?);
+        let (argument, rest) = match rest.strip_prefix('(') {
+            Some(rest) => rest.split_once(')')?,
+            None => ("", rest),
+        };
+        let (has_length, rest) = match rest.strip_prefix(':') {
+            Some(rest) => (true, skip_length(rest)?),
+            None => (false, rest),
+        };
+        let rest = rest.strip_prefix('%')?;
+        let well_formed = !name.is_empty() && !argument.contains('\n');
+        let argument = Some(argument).filter(|argument| !argument.is_empty());
+        well_formed.then_some(Self { name, argument, has_length, len: text.len() - rest.len() })
+    }
+
+    /// The placeholder that it is, if it is not Envoy's.
+    fn check(&self) -> Result<Option<Placeholder>, LogFormatError> {
+        let name = || self.name.to_owned();
+        let placeholder = Placeholder::from_name(self.name);
+        let operator = match placeholder {
+            Some(_) => Operator::PLAIN,
+            None => Operator::find(self.name).ok_or_else(|| LogFormatError::UnknownOperator {
+                name: name(),
+                nearest: nearest_name(self.name),
+            })?,
+        };
+        match (operator.argument, self.argument) {
+            (None, Some(_)) => return Err(LogFormatError::NoArgument { name: name() }),
+            (Some(argument), None) if argument.required => {
+                return Err(LogFormatError::MissingArgument { name: name() });
+            }
+            (Some(expected), Some(argument)) if !(expected.is_valid)(argument) => {
+                let (argument, expected) = (argument.to_owned(), expected.description);
+                return Err(LogFormatError::BadArgument { name: name(), argument, expected });
+            }
+            _ => {}
+        }
+        if self.has_length && !operator.length {
+            return Err(LogFormatError::NoLength { name: name() });
+        }
+        Ok(placeholder)
+    }
+}
+
+fn is_in_name(char: char) -> bool {
+    matches!(char, 'A'..='Z' | '0'..='9' | '_')
+}
+
+fn skip_length(text: &str) -> Option<&str> {
+    let (digits, rest) = text.split_at(text.find(|char: char| !char.is_ascii_digit())?);
+    digits.parse::<u64>().ok().map(|_| rest)
+}
+
+fn nearest_name(name: &str) -> Option<&'static str> {
+    nearest(name, Placeholder::ALL.iter().map(|(known, _)| *known).chain(Operator::names()))
+}
+
+impl fmt::Display for LogFormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SinglePercent { character } => write!(
+                f,
+                "has a \"%\" at character {character} that begins no placeholder: write \"%%\" for a percent sign"
+            ),
+            Self::UnknownOperator { name, nearest: Some(nearest) } => {
+                write!(f, "has an unknown placeholder %{name}%: did you mean %{nearest}%?")
+            }
+            Self::UnknownOperator { name, nearest: None } => write!(
+                f,
+                "has an unknown placeholder %{name}%: use Kuma's %KUMA_…% and the operators of Envoy's access logs"
+            ),
+            Self::NoArgument { name } => write!(f, "has %{name}(…)%, but %{name}% takes no argument"),
+            Self::NoLength { name } => {
+                write!(f, "has %{name}:…%, but the value of %{name}% cannot be cut to a length")
+            }
+            Self::MissingArgument { name } => {
+                write!(f, "has %{name}% without the argument that it needs: %{name}(…)%")
+            }
+            Self::BadArgument { name, argument, expected } => {
+                write!(f, "has %{name}({argument})%, but the argument has to be {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LogFormatError {}
