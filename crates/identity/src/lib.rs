@@ -3,5 +3,34 @@
 //!
 //! In flow names, claims and the time; out flow certificates, tokens and verdicts. A CA key or a signing key leaves this
 //! crate only sealed, and no `Debug` shows one. The crate is pure but for randomness, which is an argument.
+//!
+//! The story of one connection: at its first start the control plane makes a [`ControlPlaneCa`] and a [`SigningKey`], both
+//! kept under a [`SecretsKey`]. From the CA it signs itself a [`ServerCertificate`] at every start. A [`Keyring`] issues a
+//! token whose `ca` claim is the CA's fingerprint, so that the token alone tells a new machine whom to trust; when a proxy
+//! comes with it, [`Keyring::verify_dataplane`] says which one it is, or why not.
 
+mod authority;
+mod claims;
+mod keyring;
+mod seal;
+mod signing_key;
+mod token_error;
 
+pub use authority::{AuthorityError, ControlPlaneCa, ServerCertificate, spki_fingerprint};
+pub use claims::{AdminClaims, DataplaneClaims, Role};
+pub use keyring::{Keyring, KeyringError, LEEWAY};
+pub use seal::{SealError, SecretsKey};
+pub use signing_key::{SigningKey, SigningKeyError};
+pub use token_error::TokenError;
+
+/// What randomness is drawn from: [`aws_lc_rs::rand::SystemRandom`] outside of tests.
+pub use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+
+/// Where the control plane's CA is kept among the store's secrets: this scope, and in it the name [`CONTROL_PLANE_CA_NAME`].
+pub const CONTROL_PLANE_CA: &str = "control-plane-ca";
+
+/// The name of the one secret in the scope [`CONTROL_PLANE_CA`].
+pub const CONTROL_PLANE_CA_NAME: &str = "current";
+
+/// Where the token signing keys are kept among the store's secrets: this scope, and in it each key's `kid` as the name.
+pub const TOKEN_KEYS: &str = "token-keys";

@@ -1,0 +1,5 @@
+//! What users of the crate rely on, through its public surface.
+
+mod authority;
+mod handshake;
+mod tokens;
