@@ -8,13 +8,34 @@
 //! same world always gives the same plan, the same versions, on every instance and after every restart. The crate knows
 //! nothing of stores, streams or HTTP, and insights never enter it, or every ACK would cause the next push.
 
-pub mod bootstrap;
-pub mod envoy;
-
 mod part;
-mod proxy_plan;
 mod world;
 
+mod mesh_view;
+
+mod dataplane_view;
+mod endpoints;
+
+mod canonical;
+
+mod proxy_plan;
+
+mod draft;
+mod reader;
+
+mod catch_all;
+mod inbounds;
+mod outbounds;
+mod routes;
+
+pub mod envoy;
+
+pub mod bootstrap;
+
+pub use endpoints::{Endpoint, EndpointSet};
 pub use part::Part;
-pub use proxy_plan::{Outcome, Planned, ProxyPlan, plan};
+pub use proxy_plan::{
+    Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Outbound, Outcome, Planned,
+    ProxyPlan, Skipped, SkippedBecause, WeightedCluster, plan,
+};
 pub use world::{Change, World};

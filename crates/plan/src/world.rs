@@ -1,12 +1,18 @@
 //! Everything that plans are made from, cut into parts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use model::{Key, Spec};
+use rpds::RedBlackTreeMapSync;
 
-use crate::Part;
+use crate::{Part, mesh_view::MeshView};
 
 /// One entity as it is from now on. `None` is an explicit delete (a tombstone), not "not known".
+///
+/// The spec is of its key's kind. A Mesh that is deleted comes with a change for each entity that was in it.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub key: Key,
@@ -14,15 +20,47 @@ pub struct Change {
 }
 
 /// An immutable value: cheap to clone, and the next world shares all that did not change.
-#[derive(Clone, Debug, Default)]
-pub struct World {}
+///
+/// It remembers, by name, every Mesh and Dataplane that was deleted and not made again.
+#[derive(Clone, Debug)]
+pub struct World {
+    meshes: RedBlackTreeMapSync<Arc<str>, MeshView>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { meshes: RedBlackTreeMapSync::new_sync() }
+    }
+}
 
 impl World {
     /// The world after these changes, and the parts whose content is different in it. Work is proportional to the
     /// changes and to the parts that they touch, never to the world.
+    ///
+    /// Of several changes to one entity the last counts, and what they leave as it was is not among the parts.
     #[must_use]
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> (Self, BTreeSet<Part>) {
-        let _ = changes;
-        unimplemented!() // HELPER
+        let mut next = self.clone();
+        let mut changed = BTreeSet::new();
+        for (mesh, changes) in by_mesh(changes) {
+            let mut view = next.meshes.get(&mesh).cloned().unwrap_or_default();
+            view.apply(&mesh, changes, &mut changed);
+            next.meshes.insert_mut(mesh, view);
+        }
+        (next, changed)
     }
+
+    pub(crate) fn mesh(&self, name: &str) -> Option<&MeshView> {
+        self.meshes.get(name)
+    }
+}
+
+type LastChanges = BTreeMap<Key, Option<Arc<Spec>>>;
+
+fn by_mesh(changes: impl IntoIterator<Item = Change>) -> BTreeMap<Arc<str>, LastChanges> {
+    let mut meshes: BTreeMap<Arc<str>, LastChanges> = BTreeMap::new();
+    for Change { key, spec } in changes {
+        meshes.entry(key.mesh.clone()).or_default().insert(key, spec);
+    }
+    meshes
 }

@@ -1,0 +1,24 @@
+//! The canonical form of a piece of a plan, and its digest.
+//!
+//! The form is compact JSON with fields in the order of their declaration and maps in byte order: one value, one text, on
+//! every machine. Nothing else may ever be hashed into a version; least of all Envoy's bytes, since a protobuf map has no
+//! one encoding.
+
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN};
+use serde::Serialize;
+
+/// SHA-256.
+pub(crate) type Digest = [u8; SHA256_OUTPUT_LEN];
+
+pub(crate) fn digest(part: &impl Serialize) -> Digest {
+    let form =
+        serde_json::to_vec(part).expect("a plan is made of structs, numbers, strings and maps of strings");
+    let mut digest = Digest::default();
+    digest.copy_from_slice(aws_lc_rs::digest::digest(&SHA256, &form).as_ref());
+    digest
+}
+
+/// The first `digits` hex digits.
+pub(crate) fn hex(digest: &Digest) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

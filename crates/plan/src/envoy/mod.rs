@@ -1,0 +1,114 @@
+//! A plan in Envoy's words: the xDS resources of the v3 API that make a proxy do it.
+//!
+//! [`resources`] only names them and gives each its version; a resource is translated when it is [encoded](Resource::encode),
+//! which a caller does once per version and then shares. One function translates one part of a plan, and sees nothing
+//! but that part: so the version, which is made of the part, cannot miss what the translation reads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::{Cluster, EndpointSet, Forwarding, Listener, ProxyPlan};
+
+mod clusters;
+mod endpoints;
+mod listeners;
+mod tcp_proxies;
+
+mod addresses;
+mod config_sources;
+mod stat_names;
+mod type_urls;
+mod versions;
+
+pub use versions::FORMAT;
+
+/// One xDS resource that a proxy should have. Cheap to make: nothing is translated before [`Resource::encode`].
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// `type.googleapis.com/envoy.config.cluster.v3.Cluster` and the like.
+    pub type_url: &'static str,
+    pub name: Arc<str>,
+    /// 16 hex digits: of SHA-256 over its part of the plan in canonical form and [`FORMAT`], never of Envoy's bytes.
+    pub version: Arc<str>,
+    part: Arc<Part>,
+}
+
+/// What a resource says, beside its name.
+#[derive(Debug)]
+enum Part {
+    Cluster(Cluster),
+    Endpoints(EndpointSet),
+    Listener(Listener),
+    TcpProxy(Forwarding),
+}
+
+/// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name.
+pub fn resources(plan: &ProxyPlan) -> Vec<Resource> {
+    let clusters = plan.clusters.iter().map(|(name, it)| (name.clone(), Part::Cluster(it.clone())));
+    let endpoints = plan.endpoints.iter().map(|(name, it)| (name.clone(), Part::Endpoints(it.clone())));
+    let listeners = plan.listeners().map(|(it, _)| (it.name.clone(), Part::Listener(it.clone())));
+    let tcp_proxies = plan
+        .listeners()
+        .map(|(it, forwarding)| (tcp_proxies::name(&it.name), Part::TcpProxy(forwarding.clone())));
+    let parts = clusters.chain(endpoints).chain(listeners).chain(tcp_proxies);
+    let mut resources: Vec<_> = parts.map(|(name, part)| Resource::new(&name, part)).collect();
+    resources.sort_by(|a, b| (a.part.order(), &a.name).cmp(&(b.part.order(), &b.name)));
+    resources
+}
+
+impl Resource {
+    fn new(name: &str, part: Part) -> Self {
+        let type_url = part.type_url();
+        let version = match &part {
+            Part::Cluster(it) => versions::version(type_url, name, it),
+            Part::Endpoints(it) => versions::version(type_url, name, it.digest()),
+            Part::Listener(it) => versions::version(type_url, name, it),
+            Part::TcpProxy(it) => versions::version(type_url, name, it),
+        };
+        Self { type_url, name: name.into(), version: version.into(), part: Arc::new(part) }
+    }
+
+    /// The protobuf message, encoded. Equal versions may encode differently (a protobuf map has no one order), so a
+    /// caller keeps the first and shares it.
+    pub fn encode(&self) -> Bytes {
+        let message = match &*self.part {
+            Part::Cluster(it) => clusters::cluster(&self.name, it).encode_to_vec(),
+            Part::Endpoints(it) => endpoints::load_assignment(&self.name, it).encode_to_vec(),
+            Part::Listener(it) => listeners::listener(it).encode_to_vec(),
+            Part::TcpProxy(it) => tcp_proxies::extension(&self.name, it).encode_to_vec(),
+        };
+        message.into()
+    }
+}
+
+impl Part {
+    fn type_url(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) => type_urls::CLUSTER,
+            Self::Endpoints(_) => type_urls::LOAD_ASSIGNMENT,
+            Self::Listener(_) => type_urls::LISTENER,
+            Self::TcpProxy(_) => type_urls::EXTENSION,
+        }
+    }
+
+    fn order(&self) -> u8 {
+        match self {
+            Self::Cluster(_) => 0,
+            Self::Endpoints(_) => 1,
+            Self::Listener(_) => 2,
+            Self::TcpProxy(_) => 3,
+        }
+    }
+}
+
+impl ProxyPlan {
+    /// All listeners, each with what becomes of its connections.
+    fn listeners(&self) -> impl Iterator<Item = (&Listener, &Forwarding)> {
+        let catch_all = self.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
+        let inbounds = self.inbounds.iter().map(|it| (&it.listener, &it.forwarding));
+        let outbounds = self.outbounds.iter().map(|it| (&it.listener, &it.forwarding));
+        catch_all.chain(inbounds).chain(outbounds)
+    }
+}

@@ -1,0 +1,17 @@
+//! The version of a resource says its content: equal versions of one type and name, on whatever instance and after
+//! whatever restart, mean equal resources. So a client that reconnects hears only what is new.
+
+use serde::Serialize;
+
+use crate::canonical;
+
+/// Goes into every version: raised whenever the translation of an unchanged plan changes.
+pub const FORMAT: u32 = 1;
+
+const HEX_DIGITS: usize = 16;
+
+pub(super) fn version(type_url: &str, name: &str, part: &impl Serialize) -> String {
+    let mut hex = canonical::hex(&canonical::digest(&(FORMAT, type_url, name, part)));
+    hex.truncate(HEX_DIGITS);
+    hex
+}
