@@ -7,9 +7,12 @@
 //! Two backends pass one conformance suite: [`MemoryStore`], for tests and try-outs, and [`EmbeddedStore`], one SQLite
 //! file that an operator can open. The crate knows keys and specs; it deliberately knows no policy, proxy or HTTP word.
 
+mod apply;
 mod embedded;
+mod history;
 mod memory;
 mod present;
+mod published;
 mod transaction;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -17,7 +20,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use model::{DataplaneInsight, Key};
 use tokio::sync::watch;
 
-pub use embedded::EmbeddedStore;
+pub use apply::mesh_secrets;
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use history::Retention;
 pub use memory::MemoryStore;
 pub use present::{Entry, Present};
 pub use transaction::{Change, Committed, Outcome, Precondition, Revision, Transaction, Write};
@@ -49,7 +54,8 @@ pub trait Store: Send + Sync + 'static {
     fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>>;
 
     /// Keeps a sealed secret, unless there is one of that scope and name already: then that one is returned, and of
-    /// two that try at once both get the same.
+    /// two that try at once both get the same. What a mesh's scope ([`mesh_secrets`]) holds goes with the mesh, so it
+    /// is refused ([`StoreError::Precondition`]) while there is no such Mesh.
     fn put_secret_if_absent(
         &self,
         scope: &str,
@@ -86,7 +92,9 @@ pub enum StoreError {
 /// Why a store cannot be opened. Each says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{path} was written by a newer kuma-cp (schema {found}, this one knows {known}); start that version, or restore a backup")]
+    #[error(
+        "{path} was written by a newer kuma-cp (schema {found}, this one knows {known}); start that version, or restore a backup"
+    )]
     NewerSchema { path: String, found: i64, known: i64 },
     #[error("{path} is not a kuma-cp store; move it away or set store.embedded.path to another file")]
     NotAStore { path: String },

@@ -1,2 +1,98 @@
-//! HELPER
-pub struct MemoryStore;
+//! A store that lasts as long as its process: for tests and try-outs, and the reference for the others.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{DataplaneInsight, Key};
+use tokio::sync::watch;
+
+use crate::{
+    BoxFuture, Change, Committed, HistoryGone, Present, Retention, Revision, Store, StoreError, Transaction,
+    apply::{self, Effects, SecretKey, State},
+    history::History,
+    published::Published,
+};
+
+pub struct MemoryStore {
+    published: Published,
+    /// Held from reading the state to publishing the next.
+    writer: Mutex<()>,
+}
+
+impl MemoryStore {
+    /// Empty, at revision 0. `epoch` should be random (it is an argument so that tests can be exact).
+    pub fn new(epoch: u32) -> Self {
+        Self::with_retention(epoch, Retention::default())
+    }
+
+    pub fn with_retention(epoch: u32, retention: Retention) -> Self {
+        let state = State::empty(Revision { epoch, number: 0 });
+        Self { published: Published::new(state, History::empty(0), retention), writer: Mutex::new(()) }
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&mut State, &mut Effects) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _only = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut state, mut effects) = (self.published.state(), Effects::default());
+        let answer = work(&mut state, &mut effects)?;
+        if !effects.is_empty() {
+            self.published.publish(self.published.prepare(state, effects));
+        }
+        Ok(answer)
+    }
+}
+
+impl Store for MemoryStore {
+    fn present(&self) -> Arc<Present> {
+        self.published.present()
+    }
+
+    fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>> {
+        apply::assert_well_formed(&transaction);
+        Box::pin(async move { self.write(|state, effects| apply::transact(state, effects, &transaction)) })
+    }
+
+    fn changes(&self, since: u64) -> Result<Vec<Arc<Change>>, HistoryGone> {
+        self.published.changes(since)
+    }
+
+    fn revisions(&self) -> watch::Receiver<u64> {
+        self.published.revisions()
+    }
+
+    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        let secret = self.published.secret(scope, name);
+        Box::pin(async { Ok(secret) })
+    }
+
+    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>> {
+        let secrets = self.published.secrets(scope);
+        Box::pin(async { Ok(secrets) })
+    }
+
+    fn put_secret_if_absent(
+        &self,
+        scope: &str,
+        name: &str,
+        sealed: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
+        let key = SecretKey { scope: scope.into(), name: name.into() };
+        Box::pin(async move {
+            self.write(|state, effects| apply::put_secret_if_absent(state, effects, key, sealed))
+        })
+    }
+
+    fn put_insights(&self, insights: Vec<(Key, DataplaneInsight)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.write(|state, effects| {
+                apply::put_insights(state, effects, insights);
+                Ok(())
+            })
+        })
+    }
+
+    fn reads(&self) -> u64 {
+        0
+    }
+}

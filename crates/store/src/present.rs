@@ -21,7 +21,7 @@ pub struct Entry {
 }
 
 /// The store as of one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Present {
     pub(crate) revision: Revision,
     pub(crate) resources: RedBlackTreeMapSync<Key, Arc<Entry>>,
@@ -32,6 +32,15 @@ pub struct Present {
 }
 
 impl Present {
+    pub(crate) fn empty(revision: Revision) -> Self {
+        Self {
+            revision,
+            resources: RedBlackTreeMapSync::new_sync(),
+            insights: RedBlackTreeMapSync::new_sync(),
+            tombstones: RedBlackTreeMapSync::new_sync(),
+        }
+    }
+
     pub fn revision(&self) -> Revision {
         self.revision
     }
@@ -42,12 +51,14 @@ impl Present {
 
     /// All of a kind in a mesh, by name.
     pub fn list<'a>(&'a self, kind: Kind, mesh: &'a str) -> impl Iterator<Item = (&'a Key, &'a Arc<Entry>)> {
-        self.all(kind).filter(move |(key, _)| &*key.mesh == mesh) // HELPER: range, do not filter
+        let first = Key { kind, mesh: mesh.into(), name: "".into() };
+        self.resources.range(first..).take_while(move |(key, _)| key.kind == kind && &*key.mesh == mesh)
     }
 
     /// All of a kind, by mesh and name.
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
-        self.resources.iter().filter(move |(key, _)| key.kind == kind) // HELPER: range, do not filter
+        let first = Key { kind, mesh: "".into(), name: "".into() };
+        self.resources.range(first..).take_while(move |(key, _)| key.kind == kind)
     }
 
     /// Everything, by key.

@@ -33,6 +33,7 @@ pub struct Transaction {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
+    /// The key and the spec are of one kind.
     Put(Key, Arc<Spec>),
     /// Deleting a Mesh deletes everything in it, with a tombstone for each.
     Delete(Key),

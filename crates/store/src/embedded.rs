@@ -1,2 +1,0 @@
-//! HELPER
-pub struct EmbeddedStore;
