@@ -18,7 +18,11 @@ pub(crate) fn digest(part: &impl Serialize) -> Digest {
     digest
 }
 
-/// The first `digits` hex digits.
-pub(crate) fn hex(digest: &Digest) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn hex(digest: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        let digit = |nibble: u8| char::from_digit(nibble.into(), 16).expect("a nibble is a hex digit");
+        hex.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    hex
 }

@@ -15,6 +15,7 @@ mod mesh_view;
 
 mod dataplane_view;
 mod endpoints;
+mod route_index;
 
 mod canonical;
 

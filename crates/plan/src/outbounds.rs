@@ -80,15 +80,11 @@ fn listening(outbound: &OutboundView, draft: &mut Draft) -> Result<SocketAddr, S
 }
 
 fn decide<'a>(address: SocketAddr, service: &'a str, candidates: &[Candidate<'a>]) -> Decided<'a> {
-    match routes::choose(candidates, service) {
-        Some(Candidate { name, route, .. }) => {
-            Decided { address, service, route: Some(name), split: split(route) }
-        }
-        None => {
-            let target = Target::Service { service: service.to_owned(), further_tags: Tags::new() };
-            Decided { address, service, route: None, split: vec![Share { weight: ALL, target }] }
-        }
-    }
+    let Some(Candidate { name, route, .. }) = routes::choose(candidates, service) else {
+        let target = Target::Service { service: service.to_owned(), further_tags: Tags::new() };
+        return Decided { address, service, route: None, split: vec![Share { weight: ALL, target }] };
+    };
+    Decided { address, service, route: Some(name), split: split(route) }
 }
 
 fn split(route: &TrafficRoute) -> Vec<Share> {

@@ -150,6 +150,7 @@ pub enum SkippedBecause {
 
 /// What is to be done about a proxy.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one is made for one planning and taken apart at once")]
 pub enum Outcome {
     Plan(ProxyPlan),
     /// Its Dataplane, or its Mesh, was deleted: it gets an empty configuration, once.

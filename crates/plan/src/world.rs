@@ -8,7 +8,10 @@ use std::{
 use model::{Key, Spec};
 use rpds::RedBlackTreeMapSync;
 
-use crate::{Part, mesh_view::MeshView};
+use crate::{
+    Part,
+    mesh_view::{LastChanges, MeshView},
+};
 
 /// One entity as it is from now on. `None` is an explicit delete (a tombstone), not "not known".
 ///
@@ -41,21 +44,19 @@ impl World {
     #[must_use]
     pub fn apply(&self, changes: impl IntoIterator<Item = Change>) -> (Self, BTreeSet<Part>) {
         let mut next = self.clone();
-        let mut changed = BTreeSet::new();
+        let mut parts = BTreeSet::new();
         for (mesh, changes) in by_mesh(changes) {
-            let mut view = next.meshes.get(&mesh).cloned().unwrap_or_default();
-            view.apply(&mesh, changes, &mut changed);
+            let mut view = next.meshes.get(&mesh).cloned().unwrap_or_else(|| MeshView::new(mesh.clone()));
+            parts.extend(view.apply(changes));
             next.meshes.insert_mut(mesh, view);
         }
-        (next, changed)
+        (next, parts)
     }
 
     pub(crate) fn mesh(&self, name: &str) -> Option<&MeshView> {
         self.meshes.get(name)
     }
 }
-
-type LastChanges = BTreeMap<Key, Option<Arc<Spec>>>;
 
 fn by_mesh(changes: impl IntoIterator<Item = Change>) -> BTreeMap<Arc<str>, LastChanges> {
     let mut meshes: BTreeMap<Arc<str>, LastChanges> = BTreeMap::new();
