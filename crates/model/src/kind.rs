@@ -1,8 +1,9 @@
 //! The table of kinds: each family of resources is declared once, here, and everything else is derived from it.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::{Document, Violations, kinds};
+use crate::{Document, Violations, kinds, schema};
 
 /// Whether a resource stands alone or lives in a mesh (and goes with it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub trait Resource:
 
     /// Every violation of the spec, in the order of its fields, with Kuma 0.3.0's paths and messages.
     fn validate(&self) -> Violations;
+
+    /// What its JSON looks like, without `type`, `name` and `mesh`: a JSON Schema that names every field.
+    fn schema() -> Value;
 }
 
 macro_rules! kinds {
@@ -48,6 +52,12 @@ macro_rules! kinds {
 
             pub fn scope(self) -> Scope {
                 match self { $(Self::$kind => Scope::$scope),+ }
+            }
+
+            /// The JSON Schema (2020-12, as in OpenAPI 3.1) of a whole resource of this kind, as it is answered.
+            pub fn schema(self) -> Value {
+                let spec = match self { $(Self::$kind => kinds::$module::$kind::schema()),+ };
+                schema::entity(self, spec)
             }
 
             /// Reads a whole resource of this kind: the envelope and, beside it, the spec's own fields.

@@ -44,6 +44,10 @@ pub enum LogFormatError {
         name: String,
         nearest: Option<&'static str>,
     },
+    /// Its argument is a program, which nobody can judge but Envoy.
+    ProgramOperator {
+        name: String,
+    },
     NoArgument {
         name: String,
     },
@@ -107,7 +111,6 @@ fn push_for_envoy<'a>(segments: &mut Vec<Segment<'a>>, text: &'a str) {
 }
 
 /// `%NAME(argument):length%`. Empty parentheses are as good as none.
-#[derive(Default)]
 struct Command<'a> {
     name: &'a str,
     argument: Option<&'a str>,
@@ -142,10 +145,7 @@ impl<'a> Command<'a> {
         let placeholder = Placeholder::from_name(self.name);
         let operator = match placeholder {
             Some(_) => Operator::PLAIN,
-            None => Operator::find(self.name).ok_or_else(|| LogFormatError::UnknownOperator {
-                name: name(),
-                nearest: nearest_name(self.name),
-            })?,
+            None => Operator::find(self.name).ok_or_else(|| unknown(self.name))?,
         };
         match (operator.argument, self.argument) {
             (None, Some(_)) => return Err(LogFormatError::NoArgument { name: name() }),
@@ -174,8 +174,13 @@ fn skip_length(text: &str) -> Option<&str> {
     digits.parse::<u64>().ok().map(|_| rest)
 }
 
-fn nearest_name(name: &str) -> Option<&'static str> {
-    nearest(name, Placeholder::ALL.iter().map(|(known, _)| *known).chain(Operator::names()))
+fn unknown(name: &str) -> LogFormatError {
+    let name = name.to_owned();
+    if operators::PROGRAMS.contains(&name.as_str()) {
+        return LogFormatError::ProgramOperator { name };
+    }
+    let known = Placeholder::ALL.iter().map(|(known, _)| *known).chain(Operator::names());
+    LogFormatError::UnknownOperator { nearest: nearest(&name, known), name }
 }
 
 impl fmt::Display for LogFormatError {
@@ -192,6 +197,10 @@ impl fmt::Display for LogFormatError {
                 f,
                 "has an unknown placeholder %{name}%: use Kuma's %KUMA_…% and the operators of Envoy's access logs"
             ),
+            Self::ProgramOperator { name } => write!(
+                f,
+                "has %{name}(…)%, which is not supported: a fault in its argument would cost the proxy its listener"
+            ),
             Self::NoArgument { name } => write!(f, "has %{name}(…)%, but %{name}% takes no argument"),
             Self::NoLength { name } => {
                 write!(f, "has %{name}:…%, but the value of %{name}% cannot be cut to a length")
@@ -207,3 +216,147 @@ impl fmt::Display for LogFormatError {
 }
 
 impl std::error::Error for LogFormatError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(format: &str, expected: &str) {
+        let error = parse(format).expect_err(format);
+        assert_eq!(error.to_string(), expected, "{format}");
+    }
+
+    #[test]
+    fn a_format_is_cut_at_kuma_s_placeholders() {
+        use Placeholder::{Mesh, SourceService};
+        for (format, expected) in [
+            ("", vec![]),
+            ("text\n", vec![Segment::Envoy("text\n")]),
+            ("%KUMA_MESH%", vec![Segment::Kuma(Mesh)]),
+            (
+                "é %START_TIME% %KUMA_SOURCE_SERVICE%->%KUMA_MESH%%BYTES_SENT%",
+                vec![
+                    Segment::Envoy("é %START_TIME% "),
+                    Segment::Kuma(SourceService),
+                    Segment::Envoy("->"),
+                    Segment::Kuma(Mesh),
+                    Segment::Envoy("%BYTES_SENT%"),
+                ],
+            ),
+            ("100%%KUMA_MESH%%", vec![Segment::Envoy("100%%KUMA_MESH%%")]),
+            ("%%%KUMA_MESH%", vec![Segment::Envoy("%%"), Segment::Kuma(Mesh)]),
+        ] {
+            assert_eq!(parse(format), Ok(expected), "{format}");
+        }
+    }
+
+    #[test]
+    fn operators_are_read_as_envoy_reads_them() {
+        for format in [
+            "%START_TIME()%",
+            "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+            "%REQ(:authority)%",
+            "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH):100%",
+            "%REQ(a%b)%",
+            "%FILTER_STATE(key)% %FILTER_STATE(key:PLAIN):3% %FILTER_STATE(key:FIELD:x)%",
+            "%METADATA(ROUTE:a:b)%",
+            "%PATH% %PATH:3% %PATH(NQ)% %PATH(:ORIG)%",
+            "%REQUESTED_SERVER_NAME(HOST_FIRST:ORIG_OR_HOST)%",
+            "%COMMON_DURATION(a:b)% %COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+            "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(16)%",
+            "%GRPC_STATUS(NUMBER)%",
+        ] {
+            assert_eq!(parse(format), Ok(vec![Segment::Envoy(format)]));
+        }
+    }
+
+    #[test]
+    fn a_percent_sign_that_begins_nothing_is_refused() {
+        for (format, character) in [
+            ("%", 1),
+            ("é100%", 5),
+            ("%%%", 3),
+            ("100% of %START_TIME%", 4),
+            ("%START_TIME", 1),
+            ("%START_TIME%%", 13),
+            ("%start_time%", 1),
+            ("%%%START_TIME(%Y%", 3),
+            ("%REQ(a\nb)%", 1),
+            ("%REQ(a):%", 1),
+            ("%REQ(a):18446744073709551616%", 1),
+            ("%(x)%", 1),
+        ] {
+            assert_eq!(parse(format), Err(LogFormatError::SinglePercent { character }), "{format}");
+        }
+        refused(
+            "100% sure",
+            "has a \"%\" at character 4 that begins no placeholder: write \"%%\" for a percent sign",
+        );
+    }
+
+    #[test]
+    fn what_envoy_would_refuse_is_refused_with_a_reason() {
+        for (format, expected) in [
+            (
+                "%KUMA_SOURCE_SERVCE%",
+                "has an unknown placeholder %KUMA_SOURCE_SERVCE%: did you mean %KUMA_SOURCE_SERVICE%?",
+            ),
+            ("%BYTES_SEND%", "has an unknown placeholder %BYTES_SEND%: did you mean %BYTES_SENT%?"),
+            (
+                "%FOO%",
+                "has an unknown placeholder %FOO%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+            ),
+            (
+                "%CEL(response.code)%",
+                "has %CEL(…)%, which is not supported: a fault in its argument would cost the proxy its listener",
+            ),
+            ("%KUMA_MESH(x)%", "has %KUMA_MESH(…)%, but %KUMA_MESH% takes no argument"),
+            ("%BYTES_SENT(x)%", "has %BYTES_SENT(…)%, but %BYTES_SENT% takes no argument"),
+            ("%KUMA_MESH:5%", "has %KUMA_MESH:…%, but the value of %KUMA_MESH% cannot be cut to a length"),
+            (
+                "%START_TIME(%Y):4%",
+                "has %START_TIME:…%, but the value of %START_TIME% cannot be cut to a length",
+            ),
+            ("%REQ()%", "has %REQ% without the argument that it needs: %REQ(…)%"),
+            (
+                "%REQ(a?b?c)%",
+                "has %REQ(a?b?c)%, but the argument has to be a header's name, or two as in X?Y",
+            ),
+            ("%RESP(a b)%", "has %RESP(a b)%, but the argument has to be a header's name, or two as in X?Y"),
+            ("%REQ(:)%", "has %REQ(:)%, but the argument has to be a header's name, or two as in X?Y"),
+            (
+                "%START_TIME(%-n)%",
+                "has %START_TIME(%-n)%, but the argument has to be a format of strftime without %n",
+            ),
+            (
+                "%FILTER_STATE(a:FIELD)%",
+                "has %FILTER_STATE(a:FIELD)%, but the argument has to be KEY, KEY:PLAIN, KEY:TYPED or KEY:FIELD:NAME",
+            ),
+        ] {
+            refused(format, expected);
+        }
+    }
+
+    #[test]
+    fn no_name_is_twice_in_the_table() {
+        let names: Vec<_> = Operator::names().chain(operators::PROGRAMS.iter().copied()).collect();
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), distinct.len());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_segments_together_are_the_format(format in "(%%|%START_TIME%|%KUMA_MESH%|[a%é ]){0,8}") {
+            if let Ok(segments) = parse(&format) {
+                let text = |segment: &Segment| match *segment {
+                    Segment::Envoy(text) => text.to_owned(),
+                    Segment::Kuma(wanted) => {
+                        let (name, _) = Placeholder::ALL.iter().find(|(_, known)| *known == wanted).unwrap();
+                        format!("%{name}%")
+                    }
+                };
+                assert_eq!(segments.iter().map(text).collect::<String>(), format);
+            }
+        }
+    }
+}

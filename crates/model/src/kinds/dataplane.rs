@@ -7,8 +7,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{SERVICE_TAG, Tags, Violations, kind::Resource, wire};
+use crate::{
+    SERVICE_TAG, Tags, Violations,
+    kind::Resource,
+    schema::{integer, list, non_empty_list, non_empty_text, object, requiring, tags, text},
+    wire,
+};
+
+const MAX_PORT: u32 = 65_535;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,9 +191,38 @@ impl Resource for Dataplane {
         }
         violations
     }
+
+    fn schema() -> Value {
+        let transparent = object(
+            "For a workload whose connections are redirected to the proxy.",
+            [("redirectPort", integer("Where they are redirected to; 0 is nowhere.", MAX_PORT))],
+        );
+        let networking = object(
+            "The interfaces of the proxy.",
+            [
+                ("inbound", non_empty_list(Inbound::schema())),
+                ("outbound", list(Outbound::schema())),
+                ("transparentProxying", transparent),
+            ],
+        );
+        let dataplane =
+            object("One proxy beside its workload.", [("networking", requiring(networking, ["inbound"]))]);
+        requiring(dataplane, ["networking"])
+    }
 }
 
 impl Inbound {
+    fn schema() -> Value {
+        let inbound = object(
+            "Where the proxy receives for its workload.",
+            [
+                ("interface", text("DATAPLANE_IP:DATAPLANE_PORT:WORKLOAD_PORT")),
+                ("tags", tags("What the workload is, among them its service.")),
+            ],
+        );
+        requiring(inbound, ["interface", "tags"])
+    }
+
     fn validate(&self, path: &str, listeners: &mut Listeners, violations: &mut Violations) {
         match self.parse_interface() {
             Some(interface) => listeners.claim(interface.dataplane_address(), path, violations),
@@ -206,6 +243,21 @@ impl Inbound {
 }
 
 impl Outbound {
+    fn schema() -> Value {
+        let outbound = object(
+            "Where the proxy takes what its workload sends to a service.",
+            [
+                ("interface", text("IP_ADDRESS:PORT, or :PORT on 127.0.0.1")),
+                ("service", non_empty_text("The service.")),
+                (
+                    "servicePort",
+                    integer("The port by which the workload knows the service; 0 is none.", MAX_PORT),
+                ),
+            ],
+        );
+        requiring(outbound, ["interface", "service"])
+    }
+
     fn validate(&self, path: &str, listeners: &mut Listeners, violations: &mut Violations) {
         match self.parse_interface() {
             Some(interface) => listeners.claim(interface.address(), path, violations),
@@ -241,7 +293,7 @@ impl Listeners {
 
 /// Kuma 0.3.0 took any 32-bit number, and Envoy then refused the listener.
 fn validate_port_number(path: &str, port: u32, violations: &mut Violations) {
-    if port > u32::from(u16::MAX) {
+    if port > MAX_PORT {
         violations.add(path, "has to be a port number between 0 and 65535");
     }
 }

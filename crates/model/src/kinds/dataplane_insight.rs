@@ -2,8 +2,13 @@
 //! clients cannot write it, and it is not a [`crate::Kind`], so that no plan can ever depend on it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Timestamp, wire};
+use crate::{
+    Timestamp,
+    schema::{counter, list, object, text, time},
+    wire,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +84,24 @@ pub struct ServiceStats {
 }
 
 impl DataplaneInsight {
+    /// Its JSON Schema, without `type`, `name` and `mesh`, as [`crate::Resource::schema`].
+    pub fn schema() -> Value {
+        let subscription = object(
+            "One stream of the proxy to a control plane.",
+            [
+                ("id", text("Of this stream.")),
+                ("controlPlaneInstanceId", text("Of the control plane, since its start.")),
+                ("connectTime", time("When the stream began.")),
+                ("disconnectTime", time("When it ended; absent while it lasts.")),
+                ("status", DiscoveryStatus::schema()),
+            ],
+        );
+        object(
+            "What the control plane knows of the streams of a proxy.",
+            [("subscriptions", list(subscription))],
+        )
+    }
+
     pub fn subscriptions(&self) -> &[DiscoverySubscription] {
         self.subscriptions.as_deref().unwrap_or_default()
     }
@@ -92,5 +115,31 @@ impl DataplaneInsight {
 impl DiscoverySubscription {
     pub fn is_open(&self) -> bool {
         self.connect_time.is_some() && self.disconnect_time.is_none()
+    }
+}
+
+impl DiscoveryStatus {
+    fn schema() -> Value {
+        let stats = || {
+            object(
+                "What was sent and answered.",
+                [
+                    ("responsesSent", counter("Configurations sent.")),
+                    ("responsesAcknowledged", counter("Those that the proxy took.")),
+                    ("responsesRejected", counter("Those that it refused.")),
+                ],
+            )
+        };
+        object(
+            "Counts of configurations: in total, and of clusters, endpoints, listeners and routes.",
+            [
+                ("lastUpdateTime", time("When a count last changed.")),
+                ("total", stats()),
+                ("cds", stats()),
+                ("eds", stats()),
+                ("lds", stats()),
+                ("rds", stats()),
+            ],
+        )
     }
 }

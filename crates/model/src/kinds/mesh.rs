@@ -3,8 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::{Violations, kind::Resource, log_format, quoted::quoted, wire};
+use crate::{
+    Violations,
+    kind::Resource,
+    log_format,
+    quoted::quoted,
+    schema::{boolean, list, non_empty_text, object, requiring, text},
+    wire,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +142,28 @@ impl Resource for Mesh {
         }
         violations
     }
+
+    fn schema() -> Value {
+        let builtin = object("The CA that the control plane makes and keeps.", []);
+        let ca = object("Exactly one CA.", [("builtin", builtin)]);
+        let mtls = object(
+            "Mutual TLS between the dataplanes of the mesh.",
+            [("ca", ca), ("enabled", boolean("Whether dataplanes demand and present certificates."))],
+        );
+        let zipkin = object("A Zipkin collector.", [("address", text("Where it listens."))]);
+        let tracing = object("Kept, without effect.", [("zipkin", zipkin)]);
+        let logging = object(
+            "Where access logs can go.",
+            [
+                ("defaultBackend", text("The name of the backend of those logs that name none.")),
+                ("backends", list(LoggingBackend::schema())),
+            ],
+        );
+        object(
+            "A set of dataplanes that know each other.",
+            [("mtls", mtls), ("tracing", tracing), ("logging", logging)],
+        )
+    }
 }
 
 impl Mtls {
@@ -168,6 +198,23 @@ impl Logging {
 }
 
 impl LoggingBackend {
+    fn schema() -> Value {
+        let file = object("A file.", [("path", non_empty_text("On the machine of the dataplane."))]);
+        let tcp = object("A TCP server.", [("address", non_empty_text("HOST:PORT"))]);
+        let backend = object(
+            "One destination of access logs, either a file or a TCP server.",
+            [
+                ("name", non_empty_text("Unique in the mesh.")),
+                ("format", text("Text with %KUMA_…% placeholders and the operators of Envoy's access logs.")),
+                ("file", requiring(file, ["path"])),
+                ("tcp", requiring(tcp, ["address"])),
+            ],
+        );
+        let mut backend = requiring(backend, ["name"]);
+        backend["oneOf"] = json!([{"required": ["file"]}, {"required": ["tcp"]}]);
+        backend
+    }
+
     fn validate(&self, path: &str, violations: &mut Violations) {
         if self.name.is_empty() {
             violations.add(format!("{path}.name"), "cannot be empty");

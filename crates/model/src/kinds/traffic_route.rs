@@ -1,10 +1,12 @@
 //! TrafficRoute: how the connections of some sources to some services are split over tagged endpoints.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     Selector, Tags, Violations,
     kind::Resource,
+    schema::{integer, non_empty_list, object, requiring, selectors, service_selectors, tags},
     selector_rules::{self, AllowedTags},
     wire,
 };
@@ -73,5 +75,27 @@ impl Resource for TrafficRoute {
             violations.add("conf", "must have at least one element with a weight above 0");
         }
         violations
+    }
+
+    fn schema() -> Value {
+        let weighted = object(
+            "A share of the connections and where they go.",
+            [
+                ("weight", integer("Of the sum of all weights.", u32::MAX)),
+                (
+                    "destination",
+                    tags("The tags of the endpoints, among them their service; `*` is any value."),
+                ),
+            ],
+        );
+        let route = object(
+            "How the connections of some sources to some services are split over tagged endpoints.",
+            [
+                ("sources", selectors("Whose connections.")),
+                ("destinations", service_selectors("To which services.")),
+                ("conf", non_empty_list(requiring(weighted, ["destination"]))),
+            ],
+        );
+        requiring(route, ["sources", "destinations", "conf"])
     }
 }

@@ -1,8 +1,5 @@
 //! The operators that Envoy has for access logs, as of Envoy 1.40: each was tried in a log of its tcp_proxy filter. Those
 //! for HTTP alone are legal there and print `-`.
-//!
-//! `CEL`, `TYPED_CEL` and `COALESCE` are not among them: their arguments are programs that only Envoy can read, and one
-//! that it cannot read would cost the listener.
 
 /// How an operator may be written.
 #[derive(Clone, Copy)]
@@ -48,6 +45,10 @@ const fn optional(is_valid: fn(&str) -> bool, description: &'static str) -> Oper
 const fn cut(operator: Operator) -> Operator {
     Operator { length: true, ..operator }
 }
+
+/// Not supported: their arguments are programs that only Envoy can read, and one that it cannot read would cost the
+/// listener.
+pub(super) const PROGRAMS: &[&str] = &["CEL", "COALESCE", "TYPED_CEL"];
 
 const HEADERS: Operator = cut(required(is_headers, "a header's name, or two as in X?Y"));
 const TIME: Operator = optional(is_time_format, "a format of strftime without %n");
