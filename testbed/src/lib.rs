@@ -1,1 +1,17 @@
+//! A real mesh on one machine: kuma-cp, kuma-dp with its Envoy, and the services behind them.
+//!
+//! The demo, the end-to-end tests and the benchmarks all stand on this. It promises that what it starts is ready when the call
+//! returns (it waits for the event, never for time), that all output goes into files of the bed's folder, and that dropping
+//! a thing ends what it started, by pid, and nothing else.
 
+mod child;
+mod control_plane;
+mod programs;
+mod proxy;
+mod service;
+
+pub use child::Child;
+pub use control_plane::{ControlPlane, Settings};
+pub use programs::Programs;
+pub use proxy::Proxy;
+pub use service::{Answer, Service, ask};

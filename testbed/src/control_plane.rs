@@ -1,0 +1,168 @@
+//! A running kuma-cp, and its HTTP API.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::{Child, Programs};
+
+/// What differs from a kuma-cp without configuration: further `KUMA_*` variables.
+pub type Settings<'a> = &'a [(&'a str, &'a str)];
+
+#[derive(Debug)]
+pub struct ControlPlane {
+    program: PathBuf,
+    work_dir: PathBuf,
+    log: PathBuf,
+    variables: Vec<(String, String)>,
+    process: Child,
+    ports: Ports,
+    client: reqwest::Client,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    api: SocketAddr,
+    xds: SocketAddr,
+    diagnostics: SocketAddr,
+}
+
+impl ControlPlane {
+    /// Starts one in `folder`, on free ports, and waits until it is ready.
+    pub async fn start(programs: &Programs, folder: &Path, settings: Settings<'_>) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let free_ports =
+            ["KUMA_API_SERVER_PORT", "KUMA_XDS_SERVER_GRPC_PORT", "KUMA_XDS_SERVER_DIAGNOSTICS_PORT"].map(|it| (it, "0"));
+        let variables = free_ports.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables: Vec<_> = variables.collect();
+        let (work_dir, log) = (folder.join("state"), folder.join("kuma-cp.log"));
+        let (process, ports) = spawn(&programs.kuma_cp, &work_dir, &log, &variables).await?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { program: programs.kuma_cp.clone(), work_dir, log, variables, process, ports, client })
+    }
+
+    /// The first address of the HTTP API, as a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.ports.api)
+    }
+
+    pub fn xds(&self) -> SocketAddr {
+        self.ports.xds
+    }
+
+    pub fn work_dir(&self) -> &Path {
+        &self.work_dir
+    }
+
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.process
+    }
+
+    /// In the middle of whatever it does.
+    pub async fn kill_9(&mut self) -> anyhow::Result<()> {
+        self.process.kill_9().await.map(drop)
+    }
+
+    pub async fn terminate(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        self.process.terminate().await
+    }
+
+    /// Starts it again, after it has ended, on the same folder and ports.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        let same = [
+            ("KUMA_API_SERVER_PORT", self.ports.api),
+            ("KUMA_XDS_SERVER_GRPC_PORT", self.ports.xds),
+            ("KUMA_XDS_SERVER_DIAGNOSTICS_PORT", self.ports.diagnostics),
+        ];
+        let mut variables = self.variables.clone();
+        variables.extend(same.map(|(name, address)| (name.to_owned(), address.port().to_string())));
+        (self.process, self.ports) = spawn(&self.program, &self.work_dir, &self.log, &variables).await?;
+        Ok(())
+    }
+
+    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Response> {
+        let mut request = self.client.request(method.clone(), self.url() + path);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        request.send().await.with_context(|| format!("{method} {path}"))
+    }
+
+    /// PUTs an entity where its own `type`, `mesh` and `name` say.
+    ///
+    /// # Errors
+    /// When it is not accepted: with the answer.
+    pub async fn apply(&self, entity: &Value) -> anyhow::Result<()> {
+        let text = |field: &str| entity[field].as_str().unwrap_or_default();
+        let path = match text("type") {
+            "Mesh" => format!("/meshes/{}", text("name")),
+            "Dataplane" => format!("/meshes/{}/dataplanes/{}", text("mesh"), text("name")),
+            "TrafficRoute" => format!("/meshes/{}/traffic-routes/{}", text("mesh"), text("name")),
+            other => bail!("the testbed applies no {other}"),
+        };
+        let response = self.request(Method::PUT, &path, Some(entity)).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::CREATED => Ok(()),
+            status => bail!("PUT {path}: {status}: {}", response.text().await?),
+        }
+    }
+
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        let response = self.request(Method::DELETE, path, None).await?;
+        anyhow::ensure!(response.status() == StatusCode::OK, "DELETE {path}: {}", response.status());
+        Ok(())
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let response = self.request(Method::GET, path, None).await?;
+        anyhow::ensure!(response.status() == StatusCode::OK, "GET {path}: {}", response.status());
+        Ok(response.json().await?)
+    }
+
+    /// A dataplane token.
+    pub async fn token(&self, mesh: &str, name: &str) -> anyhow::Result<String> {
+        let body = serde_json::json!({"mesh": mesh, "name": name});
+        let response = self.request(Method::POST, "/tokens", Some(&body)).await?;
+        anyhow::ensure!(response.status() == StatusCode::OK, "POST /tokens: {}", response.status());
+        Ok(response.text().await?)
+    }
+
+    /// A metric's value: `kuma_plans_total`.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.client.get(format!("http://{}/metrics", self.ports.diagnostics)).send().await?.text().await?;
+        let line = text.lines().find(|line| line.split([' ', '{']).next() == Some(name));
+        let value = line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok());
+        value.with_context(|| format!("there is no metric {name}"))
+    }
+}
+
+async fn spawn(
+    program: &Path,
+    work_dir: &Path,
+    log: &Path,
+    variables: &[(String, String)],
+) -> anyhow::Result<(Child, Ports)> {
+    let mut command = Command::new(program);
+    command.arg("run").env("KUMA_GENERAL_WORK_DIR", work_dir).envs(variables.iter().cloned());
+    let file = work_dir.join("ports.json");
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut process = Child::spawn("kuma-cp", &mut command, log)?;
+    // Written once every server listens on a complete view.
+    let ports = process.until("ports.json", async || read_ports(&file)).await?;
+    Ok((process, ports))
+}
+
+fn read_ports(file: &Path) -> Option<Ports> {
+    let ports: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+    let first = |server: &str| ports[server][0].as_str()?.parse().ok();
+    Some(Ports { api: first("api")?, xds: first("xds")?, diagnostics: first("diagnostics")? })
+}
