@@ -1,20 +1,26 @@
-//! Saying it to Envoy and hearing back: the xDS protocol (v3, aggregated) over gRPC.
+//! Saying it to Envoy and hearing back: the xDS protocol (v3, aggregated, incremental) over gRPC.
 //!
 //! A [`Session`] is one stream as a state machine without I/O: it is fed requests, snapshots and the time, and returns
-//! what to send. [`Server`] is the shell around it: TLS connections, gRPC frames of our own under tonic's server, one
-//! task a stream. Who a client is and what it should have come from the two traits [`Authority`] and [`Subscriber`].
+//! what to send. [`Server`] is the shell around it: TLS connections, gRPC frames of our own under hyper's HTTP/2 server,
+//! one task a stream. Who a client is and what it should have come from the two traits [`Authority`] and [`Subscriber`].
 //!
 //! The crate promises that whatever a peer sends ends at most that peer's stream, that one (type, content) is encoded
 //! once however many streams want it, and that every conversation converges to the latest snapshot. It deliberately knows
 //! no mesh word.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod connection;
 mod frames;
+mod refusals;
 mod resource;
 mod server;
 mod session;
 mod status;
+mod stream;
+mod wire;
 
 pub use resource::{Resource, ResourceType, Snapshot};
-pub use server::{Authority, Node, Refusal, Server, ServerSettings, Subscriber};
-pub use session::{Request, Response, Session};
+pub use server::{Authority, Node, Refusal, Server, ServerSettings, Subscriber, listen};
+pub use session::{Moment, Request, Response, Session};
 pub use status::{Counts, Rejection, SessionStatus};

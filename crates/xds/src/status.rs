@@ -17,7 +17,7 @@ pub struct Counts {
 /// What the client said of a response that it did not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Envoy's words.
+    /// Envoy's words, cut to 4 KiB.
     pub message: String,
     /// Names and versions of the resources in that response.
     pub resources: Vec<(Arc<str>, Arc<str>)>,
@@ -29,9 +29,12 @@ pub struct SessionStatus {
     pub counts: BTreeMap<ResourceType, Counts>,
     /// Of the last counted request or response.
     pub last_update: Option<SystemTime>,
-    /// The rejection that stands, by type: gone once a later response of that type is acknowledged.
+    /// The last rejection of a type that stands: gone once everything that was rejected was taken, in that version or
+    /// another, or is no longer wanted. An acknowledgement of something else does not end it.
     pub rejections: BTreeMap<ResourceType, Rejection>,
-    /// Whether everything of the latest snapshot that the client subscribes to was sent and answered.
+    /// Whether everything of the latest snapshot that the client subscribes to was sent and answered: acknowledged, or
+    /// rejected. Clusters and listeners that the snapshot has and the client has not asked for yet count as not sent:
+    /// Envoy asks for listeners last.
     pub settled: bool,
     /// The tag of the latest snapshot ([`crate::Subscriber::next`]) for which `settled` was true; 0 before the first.
     pub settled_tag: u64,

@@ -1,0 +1,163 @@
+//! One TCP connection: socket options, TLS, HTTP/2, and when it ends.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    server::{Authority, Context, Phase},
+    stream,
+};
+
+/// A peer that is gone without a word is found in the kernel, within a minute: after this time without data it is asked...
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// ... and again, until it has not answered ...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// ... so often.
+const KEEPALIVE_PROBES: u32 = 3;
+/// How long sent data may stay unacknowledged by the peer's kernel.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The receive window of a stream and of its connection: a client that comes back sends all its versions in one go.
+const WINDOW_BYTES: u32 = 1 << 20;
+/// A token is some 500 bytes, and no other header is of interest.
+const HEADER_LIST_BYTES: u32 = 16 << 10;
+/// One Envoy has one stream; a proxy in between may join the streams of many.
+const STREAMS_MAX: u32 = 1000;
+
+/// How many streams of one connection are open.
+pub(crate) struct OpenStreams(watch::Sender<usize>);
+
+/// Counts one stream while it lives.
+pub(crate) struct OpenStream(Arc<OpenStreams>);
+
+impl OpenStreams {
+    pub(crate) fn begin(self: &Arc<Self>) -> OpenStream {
+        self.0.send_modify(|open| *open += 1);
+        OpenStream(self.clone())
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Serves a connection in tasks of its own. It holds its slot until it is closed.
+pub(crate) fn begin<A: Authority>(
+    tcp: TcpStream,
+    from: SocketAddr,
+    acceptor: TlsAcceptor,
+    context: Arc<Context<A>>,
+    slot: OwnedSemaphorePermit,
+) {
+    // The handshake has a task of its own: its large future is gone before the connection's task begins.
+    tokio::spawn(Box::pin(async move {
+        match handshake(tcp, &acceptor, &context).await {
+            Ok(tls) => drop(tokio::spawn(serve(tls, from, context, slot))),
+            Err(error) => context.refusals.note(from, &error),
+        }
+    }));
+}
+
+#[derive(Debug, thiserror::Error)]
+enum HandshakeError {
+    #[error("cannot set the options of its socket: {0}")]
+    Socket(std::io::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    #[error("no TLS handshake within {0:?}")]
+    TimedOut(Duration),
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+async fn handshake<A: Authority>(
+    tcp: TcpStream,
+    acceptor: &TlsAcceptor,
+    context: &Context<A>,
+) -> Result<TlsStream<TcpStream>, HandshakeError> {
+    set_options(&tcp).map_err(HandshakeError::Socket)?;
+    let timeout = context.settings.handshake_timeout;
+    tokio::select! {
+        result = tokio::time::timeout(timeout, acceptor.accept(tcp)) => match result {
+            Ok(result) => result.map_err(HandshakeError::Tls),
+            Err(_) => Err(HandshakeError::TimedOut(timeout)),
+        },
+        () = reached(context.phase.clone(), Phase::Draining) => Err(HandshakeError::ShuttingDown),
+    }
+}
+
+fn set_options(tcp: &TcpStream) -> std::io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+async fn serve<A: Authority>(
+    tls: TlsStream<TcpStream>,
+    from: SocketAddr,
+    context: Arc<Context<A>>,
+    _slot: OwnedSemaphorePermit,
+) {
+    let (open, open_count) = watch::channel(0);
+    let open = Arc::new(OpenStreams(open));
+    let settings = context.settings.clone();
+    let phase = context.phase.clone();
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let response = stream::respond(request, from, &context, &open);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .serve_connection(TokioIo::new(tls), service);
+    let mut connection = std::pin::pin!(connection);
+
+    // How a connection ends says nothing that its streams have not said: they see the loss themselves.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = idle(open_count, settings.idle_timeout) => {}
+        () = reached(phase.clone(), Phase::Draining) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        () = tokio::time::sleep(settings.shutdown_timeout) => {}
+        () = reached(phase, Phase::Closed) => {}
+    }
+}
+
+/// Ready once no stream was open for that long.
+async fn idle(mut open_streams: watch::Receiver<usize>, limit: Duration) {
+    while open_streams.wait_for(|open| *open == 0).await.is_ok() {
+        let next = tokio::time::timeout(limit, open_streams.wait_for(|open| *open > 0)).await;
+        if next.is_err() {
+            return;
+        }
+    }
+    // The service is gone, and so is the connection.
+}
+
+/// Ready once the server is in that phase, or is gone.
+pub(crate) fn reached(mut phases: watch::Receiver<Phase>, phase: Phase) -> impl Future<Output = ()> {
+    async move {
+        // An error means that nobody is there to end the phase in order.
+        phases.wait_for(|it| *it >= phase).await.ok();
+    }
+}

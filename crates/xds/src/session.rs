@@ -1,4 +1,0 @@
-//! HELPER
-pub struct Session;
-pub struct Request;
-pub struct Response;

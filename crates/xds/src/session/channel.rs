@@ -1,0 +1,281 @@
+//! One type of one stream: what the client asked for, what it is believed to hold, and what remains to be said.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::rejected::Rejected;
+use crate::{Resource, ResourceType, Snapshot};
+
+/// The types that the client asked for, in make-before-break order.
+#[derive(Default)]
+pub(super) struct Channels([Option<Box<Channel>>; ResourceType::COUNT]);
+
+/// Begins with the client's first request for the type.
+pub(super) struct Channel {
+    resource_type: ResourceType,
+    pub(super) opened_at: Instant,
+    pub(super) wildcard: bool,
+    /// Envoy is not ready before its first request for clusters and its first for listeners were answered, be it with
+    /// nothing.
+    pub(super) owes_first_answer: bool,
+    names: BTreeMap<Arc<str>, Name>,
+    /// What remains to be said. A name is here only while [`Channel::action`] has something for it, but before the
+    /// first snapshot, when that cannot be known.
+    pending: BTreeMap<Arc<str>, Urgency>,
+    /// Sent and not answered, oldest first.
+    pub(super) in_flight: VecDeque<Sent>,
+    pub(super) rejected: Option<Box<Rejected>>,
+}
+
+/// A name that the client subscribes to by name, or of which it holds something.
+#[derive(Default)]
+struct Name {
+    explicit: bool,
+    /// The version that the client has once it has processed all that was sent; `None` if it has nothing.
+    held: Option<Arc<str>>,
+}
+
+/// Why something has to be said of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// The client holds something else than it should. Waits for its turn in make-before-break order.
+    Changed,
+    /// The client asked, or needs to hear it again. Said whatever it holds, and never kept waiting for another type.
+    Asked,
+}
+
+/// What has to be said of a name.
+#[derive(Clone, Debug)]
+pub(super) enum Action {
+    Send(Arc<Resource>),
+    Remove,
+}
+
+/// A response without an answer yet.
+pub(super) struct Sent {
+    pub(super) nonce: u64,
+    pub(super) at: Instant,
+    /// Names and versions.
+    pub(super) resources: Vec<(Arc<str>, Arc<str>)>,
+    pub(super) removed: Vec<Arc<str>>,
+}
+
+impl Channels {
+    pub(super) fn get(&self, resource_type: ResourceType) -> Option<&Channel> {
+        self.0[resource_type.index()].as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, resource_type: ResourceType) -> Option<&mut Channel> {
+        self.0[resource_type.index()].as_deref_mut()
+    }
+
+    pub(super) fn open(&mut self, resource_type: ResourceType, now: Instant) -> &mut Channel {
+        self.0[resource_type.index()].insert(Box::new(Channel::new(resource_type, now)))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ResourceType, &Channel)> {
+        ResourceType::ALL.into_iter().zip(&self.0).filter_map(|(it, channel)| Some((it, channel.as_deref()?)))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ResourceType, &mut Channel)> {
+        let channels = ResourceType::ALL.into_iter().zip(&mut self.0);
+        channels.filter_map(|(it, channel)| Some((it, channel.as_deref_mut()?)))
+    }
+}
+
+impl Channel {
+    fn new(resource_type: ResourceType, now: Instant) -> Self {
+        Self {
+            resource_type,
+            opened_at: now,
+            wildcard: false,
+            owes_first_answer: resource_type.has_wildcard(),
+            names: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            in_flight: VecDeque::new(),
+            rejected: None,
+        }
+    }
+
+    pub(super) fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn pending(&self) -> impl Iterator<Item = (&Arc<str>, Urgency)> {
+        self.pending.iter().map(|(name, urgency)| (name, *urgency))
+    }
+
+    pub(super) fn urgency_of(&self, name: &str) -> Option<Urgency> {
+        self.pending.get(name).copied()
+    }
+
+    /// Whether there is such a resource, or something is to be said of its absence.
+    pub(super) fn is_of_interest(&self, name: &Arc<str>, snapshot: &Snapshot) -> bool {
+        snapshot.get(self.resource_type, name).is_some() || self.pending.contains_key(name)
+    }
+
+    /// Whether all was said and answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.in_flight.is_empty() && !self.owes_first_answer
+    }
+
+    pub(super) fn subscribes_to(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|it| it.explicit)
+    }
+
+    /// Notes what the client says it has from an earlier stream.
+    pub(super) fn believe(&mut self, name: Arc<str>, version: Arc<str>) {
+        self.names.entry(name).or_default().held = Some(version);
+    }
+
+    /// Notes an explicit subscription; what is to be said of the name is up to the caller.
+    pub(super) fn subscribe(&mut self, name: Arc<str>) {
+        self.names.entry(name).or_default().explicit = true;
+    }
+
+    pub(super) fn holds_something(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|it| it.held.is_some())
+    }
+
+    pub(super) fn unsubscribe(&mut self, name: &str, snapshot: Option<&Snapshot>) {
+        let Some((name, mut entry)) = self.names.remove_entry(name) else { return };
+        if !entry.explicit || !self.wildcard {
+            self.pending.remove(&name);
+            self.forget_rejection_of(&name);
+            return;
+        }
+        // Only the wildcard may give it to the client now, and the client cannot know whether it does.
+        entry.explicit = false;
+        self.names.insert(name.clone(), entry);
+        self.mark(name, Urgency::Asked, snapshot);
+    }
+
+    /// Ends the subscription to everything: what was not named is forgotten, as the client forgets it.
+    pub(super) fn unsubscribe_wildcard(&mut self) {
+        self.wildcard = false;
+        self.names.retain(|_, it| it.explicit);
+        let names = &self.names;
+        self.pending.retain(|name, _| names.contains_key(name));
+        if let Some(rejected) = &mut self.rejected {
+            rejected.retain(|name| names.contains_key(name));
+        }
+        self.drop_empty_rejection();
+    }
+
+    /// Finds out what has to be said at the first snapshot, or when the channel is opened after it.
+    pub(super) fn compare_with_first(&mut self, snapshot: &Snapshot) {
+        self.share_memory_with(snapshot);
+        let mut names: Vec<_> = self.names.keys().chain(self.pending.keys()).cloned().collect();
+        if self.wildcard {
+            names.extend(snapshot.of_type(self.resource_type).iter().map(|it| it.name.clone()));
+        }
+        for name in names {
+            self.mark(name, Urgency::Changed, Some(snapshot));
+        }
+    }
+
+    /// Replaces names and versions that came from the client by the equal ones of the snapshot.
+    fn share_memory_with(&mut self, snapshot: &Snapshot) {
+        for resource in snapshot.of_type(self.resource_type) {
+            let Some(mut entry) = self.names.remove(&resource.name) else { continue };
+            if entry.held.as_ref() == Some(&resource.version) {
+                entry.held = Some(resource.version.clone());
+            }
+            self.names.insert(resource.name.clone(), entry);
+        }
+    }
+
+    pub(super) fn resource_changed(&mut self, name: Arc<str>, snapshot: &Snapshot) {
+        // All that was rejected goes again together: an acknowledgement of all of it is what ends a rejection.
+        let again = self.rejected.as_mut().filter(|it| it.contains(&name)).map(|it| it.take_all_again());
+        for other in again.into_iter().flatten() {
+            self.mark_again(other, snapshot);
+        }
+        self.mark(name, Urgency::Changed, Some(snapshot));
+    }
+
+    /// Puts on the list again what was rejected, if its time has come.
+    pub(super) fn retry_rejected(&mut self, now: Instant, snapshot: &Snapshot) {
+        let due = self.rejected.as_mut().filter(|it| it.retry_at.is_some_and(|at| at <= now));
+        for name in due.map(|it| it.take_all_again()).into_iter().flatten() {
+            self.mark_again(name, snapshot);
+        }
+        self.drop_rejections_without_cause(snapshot);
+    }
+
+    fn mark_again(&mut self, name: Arc<str>, snapshot: &Snapshot) {
+        let exists = snapshot.get(self.resource_type, &name).is_some();
+        self.mark(name, if exists { Urgency::Asked } else { Urgency::Changed }, Some(snapshot));
+    }
+
+    /// Notes that something may have to be said of a name; without a snapshot it is found out later.
+    pub(super) fn mark(&mut self, name: Arc<str>, urgency: Urgency, snapshot: Option<&Snapshot>) {
+        let urgency = self.pending.get(&name).map_or(urgency, |it| urgency.max(*it));
+        if snapshot.is_some_and(|it| self.action(&name, urgency, it).is_none()) {
+            self.pending.remove(&name);
+        } else {
+            self.pending.insert(name, urgency);
+        }
+    }
+
+    /// What has to be said of a name now.
+    pub(super) fn action(&self, name: &Arc<str>, urgency: Urgency, snapshot: &Snapshot) -> Option<Action> {
+        let known = self.names.get(name);
+        let explicit = known.is_some_and(|it| it.explicit);
+        if !explicit && !self.wildcard {
+            return None;
+        }
+        let held = known.and_then(|it| it.held.as_ref());
+        let asked = urgency == Urgency::Asked;
+        match snapshot.get(self.resource_type, name) {
+            Some(resource) if asked || held != Some(&resource.version) => {
+                Some(Action::Send(resource.clone()))
+            }
+            Some(_) => None,
+            // Endpoints go with their cluster and are never removed: until its cluster has gone, what Envoy knows of
+            // it is better than nothing.
+            None if self.resource_type == ResourceType::Endpoint => (asked || held.is_none())
+                .then(|| Action::Send(Arc::new(Resource::without_endpoints(name.clone())))),
+            None => (asked || held.is_some()).then_some(Action::Remove),
+        }
+    }
+
+    /// Notes that a response has gone out.
+    pub(super) fn sent(&mut self, nonce: u64, now: Instant, said: &[(Arc<str>, Action)]) {
+        let mut sent = Sent { nonce, at: now, resources: Vec::new(), removed: Vec::new() };
+        for (name, action) in said {
+            self.pending.remove(name);
+            match action {
+                Action::Send(resource) => {
+                    self.names.entry(name.clone()).or_default().held = Some(resource.version.clone());
+                    sent.resources.push((name.clone(), resource.version.clone()));
+                }
+                Action::Remove => {
+                    self.forget(name);
+                    sent.removed.push(name.clone());
+                }
+            }
+        }
+        self.owes_first_answer = false;
+        self.in_flight.push_back(sent);
+    }
+
+    fn forget(&mut self, name: &str) {
+        let Some(entry) = self.names.get_mut(name) else { return };
+        entry.held = None;
+        if !entry.explicit {
+            self.names.remove(name);
+        }
+    }
+
+    /// The responses that an answer with this nonce settles: that one and all before it. None if the nonce is stale.
+    pub(super) fn take_answered(&mut self, nonce: u64) -> Vec<Sent> {
+        match self.in_flight.iter().position(|it| it.nonce == nonce) {
+            Some(at) => self.in_flight.drain(..=at).collect(),
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One aggregated stream as a state machine without I/O.
+//!
+//! Inputs are requests, snapshots and the time; outputs are the responses to send, in order. A session keeps, for each
+//! type that the client asked for, what the client is believed to hold ([`channel`]), and a list of the names about
+//! which something remains to be said. That list is all that is looked at when something happens, so work is
+//! proportional to what changed. [`order`] decides when each of them may go out, [`delta`] reads requests of the
+//! incremental protocol, [`rejected`] keeps what was refused and when to try again.
+//!
+//! Promises, whatever the client does: no panic; at most one unanswered response a type (clusters: see
+//! [`order::CLUSTERS_IN_FLIGHT_MAX`]); no message repeated for ever; and once the client answers what it is sent, it
+//! holds the latest snapshot's part of what it subscribes to.
+
+mod channel;
+mod delta;
+mod order;
+mod rejected;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use crate::{Resource, ResourceType, SessionStatus, Snapshot};
+use channel::{Channel, Channels, Sent};
+
+pub use delta::Request;
+
+/// Something to send, as one message.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub resource_type: ResourceType,
+    /// Unique on its stream.
+    pub nonce: u64,
+    pub resources: Vec<Arc<Resource>>,
+    /// Names that the client should forget.
+    pub removed: Vec<Arc<str>>,
+}
+
+/// The time, as an argument: on the clock that never jumps, and on the one that people read.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub monotonic: Instant,
+    pub wall: SystemTime,
+}
+
+/// What one stream knows.
+pub struct Session {
+    snapshot: Option<Arc<Snapshot>>,
+    tag: u64,
+    channels: Channels,
+    last_nonce: u64,
+    /// When something that waits for time, and not for the client, may go out.
+    deadline: Option<Instant>,
+    /// Spreads the retries of many sessions that were refused at one time.
+    random: fastrand::Rng,
+    status: SessionStatus,
+    status_changed: bool,
+}
+
+impl Moment {
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+impl Session {
+    /// The same seed and the same inputs give the same outputs.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            snapshot: None,
+            tag: 0,
+            channels: Channels::default(),
+            last_nonce: 0,
+            deadline: None,
+            random: fastrand::Rng::with_seed(seed),
+            status: SessionStatus::default(),
+            status_changed: false,
+        }
+    }
+
+    /// What the client should have from now on. `tag` comes back as [`SessionStatus::settled_tag`].
+    pub fn on_snapshot(&mut self, tag: u64, snapshot: Arc<Snapshot>, now: Moment) -> Vec<Response> {
+        self.tag = tag;
+        let previous = self.snapshot.replace(snapshot.clone());
+        for (resource_type, channel) in self.channels.iter_mut() {
+            match &previous {
+                Some(previous) => {
+                    for name in previous.differences(&snapshot, resource_type) {
+                        channel.resource_changed(name, &snapshot);
+                    }
+                }
+                None => channel.compare_with_first(&snapshot),
+            }
+            channel.drop_rejections_without_cause(&snapshot);
+        }
+        self.advance(now)
+    }
+
+    /// To be called when [`Self::next_deadline`] has come; does nothing earlier.
+    pub fn on_time(&mut self, now: Moment) -> Vec<Response> {
+        self.advance(now)
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    pub fn status(&self) -> &SessionStatus {
+        &self.status
+    }
+
+    /// The status, if it is another than at the last call.
+    pub fn changed_status(&mut self) -> Option<&SessionStatus> {
+        std::mem::take(&mut self.status_changed).then_some(&self.status)
+    }
+
+    /// The tag of the latest snapshot.
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// How many names are kept because this client named or holds them.
+    pub fn name_count(&self) -> usize {
+        self.channels.iter().map(|(_, channel)| channel.name_count()).sum()
+    }
+
+    /// The client's answer to the response with that nonce, and so to those before it.
+    fn on_answer(&mut self, resource_type: ResourceType, nonce: u64, error: Option<String>, now: Moment) {
+        let Some(channel) = self.channels.get_mut(resource_type) else { return };
+        let answered: Vec<Sent> = channel.take_answered(nonce);
+        if answered.is_empty() {
+            return;
+        }
+        let count = answered.len() as u64;
+        let counts = self.status.counts.entry(resource_type).or_default();
+        match error {
+            Some(message) => {
+                counts.rejected += count;
+                let rejection = channel.reject(answered, &message, now.monotonic, &mut self.random);
+                self.status.rejections.insert(resource_type, rejection);
+            }
+            None => {
+                counts.acknowledged += count;
+                channel.accept(&answered);
+            }
+        }
+        self.status.last_update = Some(now.wall);
+        self.status_changed = true;
+    }
+
+    /// Brings the part of the status up to date that follows from the channels.
+    fn update_status(&mut self) {
+        let rejections = self.status.rejections.len();
+        let channels = &self.channels;
+        self.status.rejections.retain(|it, _| channels.get(*it).is_some_and(Channel::has_rejection));
+        let settled = self.snapshot.as_ref().is_some_and(|snapshot| {
+            ResourceType::ALL.into_iter().all(|it| match channels.get(it) {
+                Some(channel) => channel.is_settled(),
+                None => !it.has_wildcard() || snapshot.of_type(it).is_empty(),
+            })
+        });
+        let settled_tag = if settled { self.tag } else { self.status.settled_tag };
+        self.status_changed |= settled != self.status.settled
+            || settled_tag != self.status.settled_tag
+            || rejections != self.status.rejections.len();
+        self.status.settled = settled;
+        self.status.settled_tag = settled_tag;
+    }
+}

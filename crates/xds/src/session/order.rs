@@ -1,0 +1,239 @@
+//! What may go out now, and what waits for what: make before break.
+//!
+//! Inside one push: clusters, then the endpoints of exactly those clusters, secrets, listeners, extensions and routes;
+//! then, once listeners and routes were answered, what nobody refers to any more. Nothing waits for ever: who waits for
+//! an answer is patient for [`PATIENCE`] only, because an answer may be withheld for as long as something warms.
+//!
+//! What the client asked for is never kept waiting for another type: while it warms, Envoy withholds its answer for
+//! clusters until endpoints and secrets have come, so that waiting would be a deadlock.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Moment, Response, Session,
+    channel::{Action, Channel, Channels, Urgency},
+};
+use crate::{ResourceType, Snapshot};
+
+/// How long others wait for the answer to a response.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a newer state of the clusters waits for the answer to the one before. Envoy withholds that answer while a
+/// cluster warms, 15 s if nobody has endpoints for it, and takes a newer state meanwhile.
+const CLUSTER_PACE: Duration = Duration::from_millis(200);
+
+/// The most responses with clusters without an answer: more than go out at [`CLUSTER_PACE`] in the 15 s after which
+/// Envoy gives up warming. Of every other type there is one.
+pub(super) const CLUSTERS_IN_FLIGHT_MAX: usize = 100;
+
+/// One look at all channels.
+struct Turn<'a> {
+    channels: &'a Channels,
+    snapshot: &'a Snapshot,
+    now: Instant,
+    /// When to look again though nothing has happened.
+    wake: Option<Instant>,
+}
+
+impl Session {
+    /// Says all that may be said now.
+    pub(super) fn advance(&mut self, now: Moment) -> Vec<Response> {
+        self.deadline = None;
+        let mut responses = Vec::new();
+        if let Some(snapshot) = self.snapshot.clone() {
+            for (_, channel) in self.channels.iter_mut() {
+                channel.retry_rejected(now.monotonic, &snapshot);
+            }
+            for resource_type in ResourceType::ALL {
+                responses.extend(self.say(resource_type, &snapshot, now));
+            }
+            let retries = self.channels.iter().filter_map(|(_, it)| it.rejected.as_ref()?.retry_at);
+            self.deadline = retries.chain(self.deadline).min();
+        }
+        self.update_status();
+        responses
+    }
+
+    fn say(&mut self, resource_type: ResourceType, snapshot: &Snapshot, now: Moment) -> Option<Response> {
+        let mut turn =
+            Turn { channels: &self.channels, snapshot, now: now.monotonic, wake: self.deadline.take() };
+        let said = turn.what_to_say(resource_type);
+        self.deadline = turn.wake;
+        let said = said?;
+
+        self.last_nonce += 1;
+        let channel = self.channels.get_mut(resource_type)?;
+        channel.sent(self.last_nonce, now.monotonic, &said);
+        if resource_type == ResourceType::Cluster {
+            self.let_endpoints_follow(&said, snapshot);
+        }
+        self.status.counts.entry(resource_type).or_default().sent += 1;
+        self.status.last_update = Some(now.wall);
+        self.status_changed = true;
+
+        let mut response =
+            Response { resource_type, nonce: self.last_nonce, resources: Vec::new(), removed: Vec::new() };
+        for (name, action) in said {
+            match action {
+                Action::Send(resource) => response.resources.push(resource),
+                Action::Remove => response.removed.push(name),
+            }
+        }
+        Some(response)
+    }
+
+    /// Envoy throws away the endpoints of a cluster that it gets anew and waits for them again, even if they are the
+    /// same, and the incremental protocol does not ask again. A cluster that it has not had before is not subscribed to
+    /// yet, and its endpoints follow when it asks.
+    fn let_endpoints_follow(&mut self, clusters: &[(Arc<str>, Action)], snapshot: &Snapshot) {
+        let Some(endpoints) = self.channels.get_mut(ResourceType::Endpoint) else { return };
+        for (name, action) in clusters {
+            if matches!(action, Action::Send(_)) && endpoints.subscribes_to(name) {
+                endpoints.mark(name.clone(), Urgency::Asked, Some(snapshot));
+            }
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// The content of the next response of a type, if one may go out now.
+    fn what_to_say(&mut self, resource_type: ResourceType) -> Option<Vec<(Arc<str>, Action)>> {
+        let channel = self.channels.get(resource_type)?;
+        let said = self.due(resource_type, channel);
+        let first = channel.owes_first_answer && !self.first_answer_waits(resource_type, channel);
+        ((!said.is_empty() || first) && self.may_send(resource_type, channel)).then_some(said)
+    }
+
+    fn due(&mut self, resource_type: ResourceType, channel: &Channel) -> Vec<(Arc<str>, Action)> {
+        let (mut may_send, mut may_remove) = (None, None);
+        let mut due = Vec::new();
+        for (name, urgency) in channel.pending() {
+            let Some(action) = channel.action(name, urgency, self.snapshot) else { continue };
+            let its_turn = urgency == Urgency::Asked
+                || match action {
+                    Action::Send(_) => *may_send.get_or_insert_with(|| self.may_add(resource_type)),
+                    Action::Remove => *may_remove.get_or_insert_with(|| self.may_remove(resource_type)),
+                };
+            let too_early = resource_type == ResourceType::Endpoint
+                && urgency == Urgency::Changed
+                && self.cluster_comes_first(name);
+            if its_turn && !too_early {
+                due.push((name.clone(), action));
+            }
+        }
+        due
+    }
+
+    /// Whether it is the turn of what is new or changed of a type.
+    fn may_add(&mut self, resource_type: ResourceType) -> bool {
+        match resource_type {
+            ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => true,
+            ResourceType::Listener => !self.waits_for_clusters(),
+            ResourceType::Extension | ResourceType::Route => {
+                !self.waits_for_clusters() && !self.listeners_come_first()
+            }
+        }
+    }
+
+    /// Whether it is the turn of what is no longer wanted of a type.
+    fn may_remove(&mut self, resource_type: ResourceType) -> bool {
+        use ResourceType::{Cluster, Endpoint, Extension, Listener, Route, Secret};
+        match resource_type {
+            // Envoy removes listeners before it adds those of the same response, so that a new one can have the address
+            // of an old one.
+            Listener => self.may_add(Listener),
+            Secret | Extension | Route => !self.waits_for(Listener),
+            Cluster => {
+                !self.listeners_may_be_asked_for()
+                    && ![Listener, Extension, Route].into_iter().any(|it| self.waits_for(it))
+            }
+            // Never removed.
+            Endpoint => true,
+        }
+    }
+
+    fn first_answer_waits(&mut self, resource_type: ResourceType, channel: &Channel) -> bool {
+        resource_type == ResourceType::Listener
+            && channel.pending().next().is_some()
+            && self.waits_for_clusters()
+    }
+
+    /// One response of a type at a time, but for clusters.
+    fn may_send(&mut self, resource_type: ResourceType, channel: &Channel) -> bool {
+        match channel.in_flight.back() {
+            None => true,
+            Some(last) if resource_type == ResourceType::Cluster => {
+                let room = channel.in_flight.len() < CLUSTERS_IN_FLIGHT_MAX;
+                room && !self.is_before(last.at + CLUSTER_PACE)
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// Whether a newer state of that cluster is about to go out, after which its endpoints have to be sent anyway.
+    fn cluster_comes_first(&self, name: &Arc<str>) -> bool {
+        self.clusters_about_to_go().is_some_and(|clusters| {
+            clusters.urgency_of(name).is_some_and(|urgency| self.adds(clusters, name, urgency))
+        })
+    }
+
+    /// What refers to clusters waits until they are there and warm, which their answer says: a connection to a cluster
+    /// that is still warming is refused.
+    fn waits_for_clusters(&mut self) -> bool {
+        let adds = self.clusters_about_to_go().is_some_and(|clusters| {
+            clusters.pending().any(|(name, urgency)| self.adds(clusters, name, urgency))
+        });
+        adds || self.waits_for_answer(ResourceType::Cluster)
+    }
+
+    /// The clusters, unless so many are unanswered that no more go out.
+    fn clusters_about_to_go(&self) -> Option<&Channel> {
+        self.channels.get(ResourceType::Cluster).filter(|it| it.in_flight.len() < CLUSTERS_IN_FLIGHT_MAX)
+    }
+
+    fn adds(&self, channel: &Channel, name: &Arc<str>, urgency: Urgency) -> bool {
+        matches!(channel.action(name, urgency, self.snapshot), Some(Action::Send(_)))
+    }
+
+    /// Whether a newer state of the listeners waits for the answer to the last one.
+    fn listeners_come_first(&mut self) -> bool {
+        let listeners = self.channels.get(ResourceType::Listener);
+        listeners.is_some_and(|it| it.pending().next().is_some())
+            && self.waits_for_answer(ResourceType::Listener)
+    }
+
+    /// A client that comes back asks for clusters first: what it holds of listeners may refer to any of them.
+    fn listeners_may_be_asked_for(&mut self) -> bool {
+        let opened = self.channels.get(ResourceType::Cluster).map(|it| it.opened_at);
+        self.channels.get(ResourceType::Listener).is_none()
+            && opened.is_some_and(|opened| self.is_before(opened + PATIENCE))
+    }
+
+    /// Whether what another type refers to has to stay, because that type was not said, or not answered, or refused.
+    fn waits_for(&mut self, resource_type: ResourceType) -> bool {
+        let Some(channel) = self.channels.get(resource_type) else { return false };
+        if !channel.in_flight.is_empty() {
+            return self.waits_for_answer(resource_type);
+        }
+        let rejected = channel.rejected.as_ref().is_some_and(|it| self.is_before(it.since + PATIENCE));
+        rejected || channel.pending().next().is_some()
+    }
+
+    /// Whether the oldest unanswered response of a type is young enough to wait for.
+    fn waits_for_answer(&mut self, resource_type: ResourceType) -> bool {
+        let oldest = self.channels.get(resource_type).and_then(|it| it.in_flight.front());
+        oldest.is_some_and(|it| self.is_before(it.at + PATIENCE))
+    }
+
+    /// Whether it is earlier than that. If so, all is looked at again then.
+    fn is_before(&mut self, then: Instant) -> bool {
+        if self.now >= then {
+            return false;
+        }
+        self.wake = Some(self.wake.map_or(then, |wake| wake.min(then)));
+        true
+    }
+}

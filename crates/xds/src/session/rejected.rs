@@ -1,0 +1,122 @@
+//! What a client refused, and when it is offered again.
+//!
+//! A refused response is not sent again at once: the same words would get the same answer for ever. It is sent again when
+//! something of it changes, and after a while that doubles, because some refusals heal without a change of content
+//! ("address already in use").
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::channel::{Channel, Sent};
+use crate::{Rejection, Snapshot};
+
+/// The first wait before the same content is sent again.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// The longest wait.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+/// How much of the wait is added at random, at most.
+const RETRY_JITTER: f64 = 0.2;
+/// Of a client's words, as much as a person reads.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+pub(super) struct Rejected {
+    /// Names and versions of what was refused and has not been taken since.
+    resources: BTreeMap<Arc<str>, Arc<str>>,
+    pub(super) since: Instant,
+    /// `None` while it is being sent again.
+    pub(super) retry_at: Option<Instant>,
+    /// How often the same content was refused before.
+    repeats: u32,
+}
+
+impl Rejected {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.resources.contains_key(name)
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Arc<str>) -> bool) {
+        self.resources.retain(|name, _| keep(name));
+    }
+
+    /// All names, to be sent again now.
+    pub(super) fn take_all_again(&mut self) -> Vec<Arc<str>> {
+        self.retry_at = None;
+        self.resources.keys().cloned().collect()
+    }
+
+    fn holds_all_of(&self, sent: &[Sent]) -> bool {
+        let mut resources = sent.iter().flat_map(|it| &it.resources);
+        resources.all(|(name, version)| self.resources.get(name) == Some(version))
+    }
+}
+
+impl Channel {
+    pub(super) fn has_rejection(&self) -> bool {
+        self.rejected.is_some()
+    }
+
+    /// Notes that the client refused these responses with these words.
+    pub(super) fn reject(
+        &mut self,
+        sent: Vec<Sent>,
+        message: &str,
+        now: Instant,
+        random: &mut fastrand::Rng,
+    ) -> Rejection {
+        let (mut resources, repeats) = match self.rejected.take() {
+            Some(before) if before.holds_all_of(&sent) => (before.resources, before.repeats + 1),
+            Some(before) => (before.resources, 0),
+            None => (BTreeMap::new(), 0),
+        };
+        let of_response: Vec<_> = sent.into_iter().flat_map(|it| it.resources).collect();
+        resources.extend(of_response.iter().cloned());
+        let retry_at = Some(now + retry_after(repeats, random.f64()));
+        self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at, repeats }));
+        Rejection { message: cut(message), resources: of_response }
+    }
+
+    /// Notes that the client took these responses.
+    pub(super) fn accept(&mut self, sent: &[Sent]) {
+        let Some(rejected) = &mut self.rejected else { return };
+        for response in sent {
+            for (name, _) in &response.resources {
+                rejected.resources.remove(name);
+            }
+            for name in &response.removed {
+                rejected.resources.remove(name);
+            }
+        }
+        self.drop_empty_rejection();
+    }
+
+    /// Forgets what was refused and is neither wanted any more nor being taken back.
+    pub(super) fn drop_rejections_without_cause(&mut self, snapshot: &Snapshot) {
+        let Some(mut rejected) = self.rejected.take() else { return };
+        rejected.retain(|name| self.is_of_interest(name, snapshot));
+        self.rejected = Some(rejected);
+        self.drop_empty_rejection();
+    }
+
+    pub(super) fn drop_empty_rejection(&mut self) {
+        self.rejected.take_if(|it| it.resources.is_empty());
+    }
+
+    pub(super) fn forget_rejection_of(&mut self, name: &str) {
+        if let Some(rejected) = &mut self.rejected {
+            rejected.resources.remove(name);
+        }
+        self.drop_empty_rejection();
+    }
+}
+
+fn retry_after(repeats: u32, random: f64) -> Duration {
+    let wait = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(repeats)).min(RETRY_MAX);
+    wait + wait.mul_f64(RETRY_JITTER * random)
+}
+
+fn cut(message: &str) -> String {
+    message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
+}
