@@ -29,6 +29,9 @@ pub use transaction::{Change, Committed, Outcome, Precondition, Revision, Transa
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Secrets of one scope: name and sealed bytes.
+pub type NamedSecrets = Vec<(String, Vec<u8>)>;
+
 /// What every backend can do. `commit`, secrets and insights may wait for a disk; nothing else does.
 pub trait Store: Send + Sync + 'static {
     /// Everything as of the latest revision that this process has acknowledged or heard of. Cheap: one `Arc`.
@@ -51,7 +54,7 @@ pub trait Store: Send + Sync + 'static {
     fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
 
     /// The names and sealed secrets of a scope, by name.
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>>;
+    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>>;
 
     /// Keeps a sealed secret, unless there is one of that scope and name already: then that one is returned, and of
     /// two that try at once both get the same. What a mesh's scope ([`mesh_secrets`]) holds goes with the mesh, so it

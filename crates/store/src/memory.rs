@@ -6,7 +6,8 @@ use model::{DataplaneInsight, Key};
 use tokio::sync::watch;
 
 use crate::{
-    BoxFuture, Change, Committed, HistoryGone, Present, Retention, Revision, Store, StoreError, Transaction,
+    BoxFuture, Change, Committed, HistoryGone, NamedSecrets, Present, Retention, Revision, Store, StoreError,
+    Transaction,
     apply::{self, Effects, SecretKey, State},
     history::History,
     published::Published,
@@ -66,7 +67,7 @@ impl Store for MemoryStore {
         Box::pin(async { Ok(secret) })
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>> {
+    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>> {
         let secrets = self.published.secrets(scope);
         Box::pin(async { Ok(secrets) })
     }

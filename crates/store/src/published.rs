@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::{
-    Change, HistoryGone, Present,
+    Change, HistoryGone, NamedSecrets, Present,
     apply::{Effects, SecretKey, State},
     history::{self, History, Retention},
 };
@@ -61,7 +61,7 @@ impl Published {
         self.read().state.secrets.get(&key).map(|sealed| sealed.to_vec())
     }
 
-    pub(crate) fn secrets(&self, scope: &str) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn secrets(&self, scope: &str) -> NamedSecrets {
         let current = self.read();
         let of_scope = current.state.secrets_of(scope);
         of_scope.map(|(key, sealed)| (key.name.to_string(), sealed.to_vec())).collect()

@@ -164,13 +164,11 @@ fn changes(select: &Select<'_>, state: &mut State) -> Result<History, LoadError>
             begins_after = if seq == 0 { revision.saturating_sub(1) } else { revision };
         }
         let spec = spec_text.map(|text| spec(&key, text)).transpose()?.map(Arc::new);
-        match spec {
-            Some(_) => state.present.tombstones.remove_mut(&key),
-            None => {
-                state.present.tombstones.insert_mut(key.clone(), revision);
-                true
-            }
-        };
+        if spec.is_some() {
+            state.present.tombstones.remove_mut(&key);
+        } else {
+            state.present.tombstones.insert_mut(key.clone(), revision);
+        }
         changes.push_back(Arc::new(Change { revision, key, spec, author: author.to_owned(), at_ms }));
         Ok(())
     })?;

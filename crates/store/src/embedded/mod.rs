@@ -24,7 +24,8 @@ use model::{DataplaneInsight, Key};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    BoxFuture, Change, Committed, HistoryGone, OpenError, Present, Retention, Store, StoreError, Transaction,
+    BoxFuture, Change, Committed, HistoryGone, NamedSecrets, OpenError, Present, Retention, Store,
+    StoreError, Transaction,
     apply::{self, Effects, SecretKey, State},
     published::Published,
 };
@@ -127,7 +128,7 @@ impl Store for EmbeddedStore {
         Box::pin(async { Ok(secret) })
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>> {
+    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>> {
         let secrets = self.published.secrets(scope);
         Box::pin(async { Ok(secrets) })
     }

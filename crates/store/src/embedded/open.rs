@@ -63,14 +63,14 @@ impl Named<'_> {
         })
     }
 
-    /// Takes from group and others what they may do with a file, where it exists.
+    /// Takes from group and others what they may do with the file, where it exists.
     fn keep_private(&self, path: &Path) -> Result<(), OpenError> {
         let mode = match fs::metadata(path) {
             Ok(file) => file.permissions().mode(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(self.unusable(&error)),
         };
-        if mode & 0o077 == 0 {
+        if mode & 0o777 == FILE_MODE {
             return Ok(());
         }
         fs::set_permissions(path, fs::Permissions::from_mode(FILE_MODE))

@@ -1,1 +1,6 @@
+//! What every store promises, asked of each; and what the embedded one promises of its file.
+
+mod conformance;
 mod embedded;
+mod fixtures;
+mod model_based;
