@@ -26,3 +26,30 @@ struct Entity<'a> {
     #[serde(flatten)]
     spec: &'a Spec,
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Kind;
+
+    use super::*;
+
+    #[test]
+    fn an_entity_has_its_name_beside_the_fields_of_its_spec() {
+        for (key, spec, expected) in [
+            (Key::mesh("m"), "{}", r#"{"type":"Mesh","name":"m"}"#),
+            (
+                Key::new(Kind::Dataplane, "m", "web"),
+                r#"{"networking":{"inbound":[{"tags":{"type":"t","service":"s"}}]}}"#,
+                r#"{"type":"Dataplane","name":"web","mesh":"m","networking":{"inbound":[{"tags":{"service":"s","type":"t"}}]}}"#,
+            ),
+            (
+                Key::new(Kind::TrafficRoute, "m", "r"),
+                r#"{"conf":[],"sources":[{}]}"#,
+                r#"{"type":"TrafficRoute","name":"r","mesh":"m","sources":[{}],"conf":[]}"#,
+            ),
+        ] {
+            let spec = key.kind.read_spec(&mut serde_json::Deserializer::from_str(spec)).unwrap();
+            assert_eq!(String::from_utf8(print_entity(&key, &spec).unwrap()).unwrap(), expected);
+        }
+    }
+}

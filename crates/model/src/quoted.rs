@@ -45,3 +45,24 @@ fn push_code_point(out: &mut String, code: u32) {
     };
     written.expect("writing to a string cannot fail");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_quoted_as_go_quotes_it() {
+        for (text, expected) in [
+            ("", r#""""#),
+            ("it's é 日 😀", r#""it's é 日 😀""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\x07\x08\t\n\x0b\x0c\r", r#""\a\b\t\n\v\f\r""#),
+            ("\0\x1b\x7f", r#""\x00\x1b\x7f""#),
+            ("e\u{301}", "\"e\u{301}\""),
+            ("\u{a0}\u{200b}\u{e000}\u{2028}", r#""\u00a0\u200b\ue000\u2028""#),
+            ("\u{e0001}", r#""\U000e0001""#),
+        ] {
+            assert_eq!(quoted(text), expected, "{text:?}");
+        }
+    }
+}

@@ -55,3 +55,64 @@ fn tag(path: &str, key: &str, value: &str, allowed: AllowedTags, violations: &mu
         violations.add(format!("{path}[{}]", quoted(key)), "tag value must be non-empty");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use AllowedTags::{Any, ServiceOnly};
+
+    use super::*;
+
+    const NO_TAG: &str = "match: must have at least one tag";
+    const NOT_ONE: &str = "match: must consist of exactly one tag \"service\"";
+    const NO_SERVICE: &str = "match: mandatory tag \"service\" is missing";
+    const EMPTY_KEY: &str = "match: tag key must be non-empty";
+
+    #[track_caller]
+    fn check(allowed: AllowedTags, selector: &[(&str, &str)], expected: &[&str]) {
+        let selector = selector.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut violations = Violations::default();
+        tags("match", &selector, allowed, &mut violations);
+        let found: Vec<_> = violations.0.iter().map(|it| format!("{}: {}", it.field, it.message)).collect();
+        assert_eq!(found, expected, "{selector:?}");
+    }
+
+    #[test]
+    fn where_any_tags_are_allowed_service_is_among_them() {
+        check(Any, &[("service", "web"), ("version", "*")], &[]);
+        check(Any, &[], &[NO_TAG, NO_SERVICE]);
+        check(Any, &[("version", "1")], &[NO_SERVICE]);
+        check(
+            Any,
+            &[("service", ""), ("", ""), ("A", "")],
+            &[
+                EMPTY_KEY,
+                "match[\"\"]: tag value must be non-empty",
+                "match[\"A\"]: tag value must be non-empty",
+                "match[\"service\"]: tag value must be non-empty",
+            ],
+        );
+    }
+
+    #[test]
+    fn where_only_service_is_allowed_it_stands_alone() {
+        check(ServiceOnly, &[("service", "*")], &[]);
+        check(ServiceOnly, &[], &[NOT_ONE, NO_SERVICE]);
+        check(ServiceOnly, &[("service", "")], &["match[\"service\"]: tag value must be non-empty"]);
+        check(
+            ServiceOnly,
+            &[("service", "b"), ("k\"\\\n", "é")],
+            &[NOT_ONE, "match[\"k\\\"\\\\\\n\"]: tag \"k\\\"\\\\\\n\" is not allowed"],
+        );
+        check(
+            ServiceOnly,
+            &[("", "")],
+            &[
+                NOT_ONE,
+                EMPTY_KEY,
+                "match[\"\"]: tag \"\" is not allowed",
+                "match[\"\"]: tag value must be non-empty",
+                NO_SERVICE,
+            ],
+        );
+    }
+}

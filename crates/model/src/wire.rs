@@ -182,3 +182,62 @@ pub mod map {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Dataplane, Mesh};
+
+    fn refused<T: serde::de::DeserializeOwned>(json: &str) -> String {
+        serde_json::from_str::<T>(json).err().expect(json).to_string()
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent_and_in_a_list_an_empty_item() {
+        let read: Dataplane = serde_json::from_str(
+            r#"{"networking":{"inbound":[null,{"interface":null,"tags":{"a":null}}],"outbound":null,"transparentProxying":{"redirectPort":null}}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            r#"{"networking":{"inbound":[{},{"tags":{"a":""}}],"transparentProxying":{}}}"#
+        );
+    }
+
+    #[test]
+    fn a_message_is_an_object_and_nothing_else() {
+        for json in [
+            r#"{"mtls":[]}"#,
+            r#"{"mtls":{"ca":{"builtin":[]}}}"#,
+            r#"{"mtls":"on"}"#,
+            r#"{"logging":{"backends":[[]]}}"#,
+            r#"{"logging":{"backends":["file"]}}"#,
+        ] {
+            let error = refused::<Mesh>(json);
+            assert!(error.contains("expected an object at line 1"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_unknown_or_named_twice_is_refused() {
+        for (json, expected) in [
+            (
+                r#"{"networking":{"inbound":[{"port":80}]}}"#,
+                "unknown field `port`, expected `interface` or `tags`",
+            ),
+            (r#"{"Networking":null}"#, "unknown field `Networking`"),
+            (r#"{"networking":{"inbound":[],"inbound":[]}}"#, "duplicate field `inbound`"),
+            (
+                r#"{"networking":{"outbound":[{"service_port":1,"servicePort":1}]}}"#,
+                "duplicate field `servicePort`",
+            ),
+            (r#"{"networking":{"inbound":[{"tags":{"a":"1","a":"1"}}]}}"#, "key `a` is named twice"),
+            (
+                r#"{"networking":{"inbound":[{"tags":{"a":true}}]}}"#,
+                "invalid type: boolean `true`, expected a string",
+            ),
+        ] {
+            let error = refused::<Dataplane>(json);
+            assert!(error.starts_with(expected) && error.contains("line 1 column"), "{json}: {error}");
+        }
+    }
+}

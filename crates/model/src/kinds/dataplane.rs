@@ -297,3 +297,134 @@ fn validate_port_number(path: &str, port: u32, violations: &mut Violations) {
         violations.add(path, "has to be a port number between 0 and 65535");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::check_violations;
+
+    const INBOUND_FORM: &str = "invalid format: expected format is DATAPLANE_IP:DATAPLANE_PORT:WORKLOAD_PORT ex. \
+                                192.168.0.100:9090:8080";
+    const OUTBOUND_FORM: &str = "invalid format: expected format is IP_ADDRESS:PORT where IP_ADDRESS is optional. ex. \
+                                 192.168.0.100:9090 or :9090";
+    const NO_PORT: &str = "has to be a port number between 0 and 65535";
+
+    #[test]
+    fn an_inbound_interface_is_an_ipv4_address_and_two_ports() {
+        for (interface, expected) in [
+            ("127.0.0.1:11011:11012", Some(("127.0.0.1:11011", 11012))),
+            ("255.255.255.255:65535:1", Some(("255.255.255.255:65535", 1))),
+            ("0.0.0.0:00080:080", Some(("0.0.0.0:80", 80))),
+            ("", None),
+            ("80:80", None),
+            (":80:80", None),
+            ("10.0.0.1:80:80:80", None),
+            ("10.0.0.1:0:80", None),
+            ("10.0.0.1:80:0", None),
+            ("10.0.0.1:65536:80", None),
+            ("10.0.0.1:000080:80", None),
+            ("10.0.0.1:+80:80", None),
+            ("10.0.0.1::80", None),
+            ("10.0.0:80:80", None),
+            ("256.0.0.1:80:80", None),
+            ("010.0.0.1:80:80", None),
+            ("::1:80:80", None),
+            ("[::1]:80:80", None),
+            ("localhost:80:80", None),
+            (" 10.0.0.1:80:80", None),
+            ("10.0.0.1:80:80\n", None),
+            ("１0.0.0.1:80:80", None),
+        ] {
+            let inbound = Inbound { interface: interface.into(), tags: None };
+            let parsed = inbound
+                .parse_interface()
+                .map(|it| (it.dataplane_address().to_string(), it.workload_port.get()));
+            assert_eq!(parsed, expected.map(|(address, port)| (address.to_owned(), port)), "{interface}");
+        }
+    }
+
+    #[test]
+    fn an_outbound_interface_is_a_port_and_may_have_an_ipv4_address() {
+        for (interface, expected) in [
+            (":33033", Some("127.0.0.1:33033")),
+            ("10.0.0.1:1", Some("10.0.0.1:1")),
+            ("0.0.0.0:00080", Some("0.0.0.0:80")),
+            ("", None),
+            ("80", None),
+            (":", None),
+            (":0", None),
+            (":65536", None),
+            (":000080", None),
+            ("127.0.0.1:", None),
+            ("127.0.0.1", None),
+            ("localhost:80", None),
+            ("*:80", None),
+            ("[::1]:80", None),
+            (" :80", None),
+        ] {
+            let outbound = Outbound { interface: interface.into(), ..Outbound::default() };
+            let parsed = outbound.parse_interface().map(|it| it.address().to_string());
+            assert_eq!(parsed.as_deref(), expected, "{interface}");
+        }
+    }
+
+    #[test]
+    fn an_inbound_is_required() {
+        const REQUIRED: &[(&str, &str)] =
+            &[("networking.inbound", "has to contain at least one inbound interface")];
+        for spec in
+            [json!({}), json!({"networking": null}), json!({"networking": {"inbound": [], "outbound": []}})]
+        {
+            check_violations::<Dataplane>(&spec, REQUIRED);
+        }
+    }
+
+    #[test]
+    fn all_violations_of_interfaces_are_reported_in_order() {
+        check_violations::<Dataplane>(
+            &json!({"networking": {
+                "transparentProxying": {"redirectPort": 65_536},
+                "outbound": [
+                    null,
+                    {"interface": "10.0.0.1:80", "service": "b", "servicePort": 65_535},
+                    {"interface": ":9000", "service": "b", "servicePort": 65_536},
+                    {"interface": "127.0.0.1:09000", "service": ""},
+                ],
+                "inbound": [
+                    {"interface": "10.0.0.1:80:80", "tags": {"service": "a"}},
+                    {"tags": {"z": "", "": "x", "a\"b": ""}},
+                    {"interface": "10.0.0.1:080:81", "tags": {"service": ""}},
+                    {"interface": "10.0.0.1:81:80", "tags": {"service": "*"}},
+                ],
+            }}),
+            &[
+                ("networking.inbound[1].interface", INBOUND_FORM),
+                ("networking.inbound[1].tags[\"service\"]", "tag has to exist"),
+                ("networking.inbound[1].tags[\"a\"b\"]", "tag value cannot be empty"),
+                ("networking.inbound[1].tags[\"z\"]", "tag value cannot be empty"),
+                ("networking.inbound[2].interface", "10.0.0.1:80 is already used by networking.inbound[0]"),
+                ("networking.inbound[2].tags[\"service\"]", "tag value cannot be empty"),
+                ("networking.outbound[0].interface", OUTBOUND_FORM),
+                ("networking.outbound[0].service", "cannot be empty"),
+                ("networking.outbound[1].interface", "10.0.0.1:80 is already used by networking.inbound[0]"),
+                ("networking.outbound[2].servicePort", NO_PORT),
+                (
+                    "networking.outbound[3].interface",
+                    "127.0.0.1:9000 is already used by networking.outbound[2]",
+                ),
+                ("networking.outbound[3].service", "cannot be empty"),
+                ("networking.transparentProxying.redirectPort", NO_PORT),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_first_service_in_the_alphabet_identifies_a_dataplane() {
+        let inbound = |service: &str| json!({"tags": {"service": service}});
+        let spec = json!({"networking": {"inbound": [inbound("web"), {}, inbound("api")]}});
+        assert_eq!(Dataplane::deserialize(spec).unwrap().identifying_service(), Some("api"));
+        assert_eq!(Dataplane::default().identifying_service(), None);
+    }
+}

@@ -143,3 +143,56 @@ impl DiscoveryStatus {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::check_printed;
+
+    #[test]
+    fn counters_are_strings_and_those_at_0_are_left_out() {
+        check_printed::<ServiceStats>(
+            r#"{"responsesSent":7,"responsesAcknowledged":"18446744073709551615","responsesRejected":0}"#,
+            r#"{"responsesSent":"7","responsesAcknowledged":"18446744073709551615"}"#,
+        );
+    }
+
+    #[test]
+    fn what_is_empty_but_there_stays() {
+        for text in [
+            "{}",
+            r#"{"subscriptions":[]}"#,
+            r#"{"subscriptions":[{}]}"#,
+            r#"{"subscriptions":[{"id":"1","status":{"total":{},"cds":{},"eds":{},"lds":{},"rds":{}}}]}"#,
+        ] {
+            check_printed::<DataplaneInsight>(text, text);
+        }
+    }
+
+    #[test]
+    fn snake_case_is_read_and_times_are_printed_in_utc() {
+        check_printed::<DataplaneInsight>(
+            r#"{"subscriptions":[{"control_plane_instance_id":"cp","connect_time":"2019-11-18T12:00:00+02:00",
+                "disconnect_time":"2019-11-18T23:30:00.25-05:00","status":{"last_update_time":null,
+                "lds":{"responses_sent":"3","responses_rejected":3}}}]}"#,
+            r#"{"subscriptions":[{"controlPlaneInstanceId":"cp","connectTime":"2019-11-18T10:00:00Z","disconnectTime":"2019-11-19T04:30:00.250Z","status":{"lds":{"responsesSent":"3","responsesRejected":"3"}}}]}"#,
+        );
+    }
+
+    #[test]
+    fn a_proxy_is_online_while_any_of_its_streams_is_open() {
+        const OPEN: &str = r#"{"connectTime":"2019-11-18T12:00:00Z"}"#;
+        const ENDED: &str =
+            r#"{"connectTime":"2019-11-18T12:00:00Z","disconnectTime":"2019-11-18T12:00:01Z"}"#;
+        for (subscriptions, online) in [
+            (String::new(), false),
+            ("{}".into(), false),
+            (ENDED.into(), false),
+            (format!("{OPEN},{ENDED}"), true),
+        ] {
+            let insight: DataplaneInsight =
+                serde_json::from_str(&format!(r#"{{"subscriptions":[{subscriptions}]}}"#)).unwrap();
+            assert_eq!(insight.is_online(), online, "{subscriptions}");
+        }
+    }
+}

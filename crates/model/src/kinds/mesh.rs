@@ -240,3 +240,126 @@ impl LoggingBackend {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{check_printed, check_violations};
+
+    #[test]
+    fn a_mesh_without_a_ca_gets_the_builtin_one() {
+        for spec in
+            [json!({}), json!({"mtls": null}), json!({"mtls": {"ca": null}}), json!({"mtls": {"ca": {}}})]
+        {
+            let mut mesh = Mesh::deserialize(&spec).unwrap();
+            mesh.set_defaults();
+            assert_eq!(
+                serde_json::to_value(&mesh).unwrap(),
+                json!({"mtls": {"ca": {"builtin": {}}}}),
+                "{spec}"
+            );
+        }
+    }
+
+    #[test]
+    fn mtls_needs_a_ca() {
+        for (mtls, is_valid) in [
+            (json!({"enabled": true, "ca": {"builtin": {}}}), true),
+            (json!({"enabled": false}), true),
+            (json!({"enabled": true}), false),
+            (json!({"enabled": true, "ca": {}}), false),
+        ] {
+            let violations = Mesh::deserialize(json!({ "mtls": mtls })).unwrap().validate();
+            let expected = if is_valid { "" } else { "mtls.ca: has to be set when mTLS is enabled" };
+            assert_eq!(violations.to_string(), expected, "{mtls}");
+        }
+    }
+
+    #[test]
+    fn empty_messages_and_lists_stay_and_default_scalars_do_not() {
+        for (read, printed) in [
+            (
+                r#"{"tracing":{"zipkin":{"address":""}},"logging":{}}"#,
+                r#"{"tracing":{"zipkin":{}},"logging":{}}"#,
+            ),
+            (r#"{"logging":{"defaultBackend":"","backends":[]}}"#, r#"{"logging":{"backends":[]}}"#),
+            (r#"{"mtls":{"enabled":false,"ca":{"builtin":null}},"logging":null}"#, r#"{"mtls":{"ca":{}}}"#),
+        ] {
+            check_printed::<Mesh>(read, printed);
+        }
+    }
+
+    #[test]
+    fn all_violations_of_backends_are_reported_in_order() {
+        check_violations::<Mesh>(
+            &json!({"logging": {
+                "defaultBackend": "x",
+                "backends": [
+                    {"name": "", "file": {}},
+                    {"format": "%FOO%", "tcp": {}},
+                    {"name": "a\"b", "tcp": {"address": "z"}, "file": {"path": ""}},
+                    {"name": "a\"b", "file": null},
+                    null,
+                    {"name": "ok", "format": "%START_TIME% %KUMA_SOURCE_SERVICE%", "file": {"path": "/x"}},
+                ],
+            }}),
+            &[
+                ("logging.backends[0].name", "cannot be empty"),
+                ("logging.backends[0].file.path", "cannot be empty"),
+                ("logging.backends[1].name", "cannot be empty"),
+                (
+                    "logging.backends[1].format",
+                    "has an unknown placeholder %FOO%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+                ),
+                ("logging.backends[1].tcp.address", "cannot be empty"),
+                ("logging.backends[1].name", "\"\" name is already used for another backend"),
+                ("logging.backends[2]", "can only have one of \"file\" and \"tcp\""),
+                ("logging.backends[2].file.path", "cannot be empty"),
+                ("logging.backends[2].tcp.address", "has to be in format of HOST:PORT"),
+                ("logging.backends[3]", "has to have one of \"file\" and \"tcp\""),
+                ("logging.backends[3].name", "\"a\\\"b\" name is already used for another backend"),
+                ("logging.backends[4].name", "cannot be empty"),
+                ("logging.backends[4]", "has to have one of \"file\" and \"tcp\""),
+                ("logging.backends[4].name", "\"\" name is already used for another backend"),
+                ("logging.defaultBackend", "has to be set to one of the logging backend in mesh"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_default_backend_is_one_of_the_mesh() {
+        let backends =
+            json!([{"name": "a", "file": {"path": "/a"}}, {"name": "b", "tcp": {"address": "h:1"}}]);
+        check_violations::<Mesh>(&json!({"logging": {"defaultBackend": "b", "backends": backends}}), &[]);
+        check_violations::<Mesh>(
+            &json!({"logging": {"defaultBackend": "b"}}),
+            &[("logging.defaultBackend", "has to be set to one of the logging backend in mesh")],
+        );
+    }
+
+    #[test]
+    fn an_address_of_a_tcp_backend_is_host_and_port() {
+        for (address, expected) in [
+            ("10.0.0.1:9000", Some(("10.0.0.1", "9000"))),
+            ("logstash.internal:http", Some(("logstash.internal", "http"))),
+            ("[::1]:9000", Some(("::1", "9000"))),
+            ("logstash", None),
+            ("logstash:", None),
+            (":9000", None),
+            (":", None),
+            ("h:1:2", None),
+            ("http://h:9000", None),
+            ("::1:9000", None),
+            ("[]:9000", None),
+            ("[::1]", None),
+            ("[::1]9000", None),
+            ("[::1]:", None),
+            ("[::1]:1:2", None),
+            ("[[::1]:1", None),
+            ("h]:1", None),
+            ("h:[1", None),
+        ] {
+            assert_eq!(TcpBackend { address: address.into() }.host_and_port(), expected, "{address}");
+        }
+    }
+}

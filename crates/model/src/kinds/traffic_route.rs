@@ -99,3 +99,90 @@ impl Resource for TrafficRoute {
         requiring(route, ["sources", "destinations", "conf"])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::{check_printed, check_violations};
+
+    #[test]
+    fn sources_destinations_and_conf_are_required() {
+        check_violations::<TrafficRoute>(
+            &json!({"conf": [], "destinations": null}),
+            &[
+                ("sources", "must have at least one element"),
+                ("destinations", "must have at least one element"),
+                ("conf", "must have at least one element"),
+            ],
+        );
+    }
+
+    #[test]
+    fn all_violations_of_a_route_are_reported_in_order() {
+        check_violations::<TrafficRoute>(
+            &json!({
+                "conf": [{"weight": 0, "destination": {"service": "", "version": "*"}}, {}],
+                "destinations": [{"match": {"service": "*"}}, {"match": {"service": "b", "version": "1"}}],
+                "sources": [{"match": {"service": "web", "version": "1"}}, {"match": {"version": "1"}}, null],
+            }),
+            &[
+                ("sources[1].match", "mandatory tag \"service\" is missing"),
+                ("sources[2].match", "must have at least one tag"),
+                ("sources[2].match", "mandatory tag \"service\" is missing"),
+                ("destinations[1].match", "must consist of exactly one tag \"service\""),
+                ("destinations[1].match[\"version\"]", "tag \"version\" is not allowed"),
+                ("conf[0].destination[\"service\"]", "tag value must be non-empty"),
+                ("conf[1].destination", "must have at least one tag"),
+                ("conf[1].destination", "mandatory tag \"service\" is missing"),
+                ("conf", "must have at least one element with a weight above 0"),
+            ],
+        );
+    }
+
+    #[test]
+    fn weights_need_not_add_up_to_100_but_not_all_be_0() {
+        const ALL_ZERO: &[(&str, &str)] = &[("conf", "must have at least one element with a weight above 0")];
+        let route = |weights: &[u32]| {
+            let to = json!({"service": "b"});
+            let conf: Vec<_> =
+                weights.iter().map(|weight| json!({"weight": weight, "destination": to})).collect();
+            json!({"sources": [{"match": to}], "destinations": [{"match": to}], "conf": conf})
+        };
+        check_violations::<TrafficRoute>(&route(&[3, 0, 1000]), &[]);
+        check_violations::<TrafficRoute>(&route(&[u32::MAX, u32::MAX]), &[]);
+        check_violations::<TrafficRoute>(&route(&[0]), ALL_ZERO);
+        check_violations::<TrafficRoute>(&route(&[0, 0]), ALL_ZERO);
+    }
+
+    #[test]
+    fn a_weight_is_a_number_or_a_string_of_digits() {
+        for (weight, expected) in [
+            ("10", Ok("10")),
+            ("\"10\"", Ok("10")),
+            ("\"4294967295\"", Ok("4294967295")),
+            ("4294967296", Err("invalid value: integer `4294967296`")),
+            ("-1", Err("invalid value: integer `-1`")),
+            ("1.0", Err("invalid type: floating point `1.0`")),
+            ("1e1", Err("invalid type: floating point `10.0`")),
+            ("\"1.5\"", Err("invalid value: string \"1.5\"")),
+            ("\"+1\"", Err("invalid value: string \"+1\"")),
+            ("\"\"", Err("invalid value: string \"\"")),
+            ("true", Err("invalid type: boolean `true`")),
+            ("[1]", Err("invalid type: sequence")),
+        ] {
+            let json = format!(r#"{{"conf":[{{"weight":{weight}}}]}}"#);
+            match expected {
+                Ok(printed) => {
+                    check_printed::<TrafficRoute>(&json, &format!(r#"{{"conf":[{{"weight":{printed}}}]}}"#));
+                }
+                Err(part) => {
+                    let error = serde_json::from_str::<TrafficRoute>(&json).expect_err(&json).to_string();
+                    assert!(error.starts_with(part), "{json}: {error}");
+                }
+            }
+        }
+        check_printed::<TrafficRoute>(r#"{"conf":[{"weight":null},{"weight":0}]}"#, r#"{"conf":[{},{}]}"#);
+    }
+}
