@@ -1,1 +1,60 @@
+//! kuma-dp: runs one Envoy for one dataplane.
+//!
+//! In flow a token file and the address of a control plane; out come an Envoy that speaks to that control plane, and its
+//! exit status. On the way kuma-dp keeps a folder that only its user can read ([`folder`]), into which it writes what Envoy
+//! reads: the bootstrap, the token and the control plane's CA. It passes signals on as a drain ([`supervise`]).
+//!
+//! It knows nothing of meshes, policies or xDS: what Envoy is told, the control plane decides. It never sends the token over
+//! a connection that it has not verified, and writes it to no log.
 
+mod address;
+pub mod admin;
+mod bootstrap;
+pub mod command_line;
+mod control_plane;
+mod drain_time;
+mod envoy;
+mod folder;
+mod logs;
+mod pauses;
+mod run;
+mod signals;
+mod supervise;
+mod token;
+mod token_watch;
+mod trust;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::command_line::{Command, CommandLine, RunOptions};
+
+/// Does what the command line asks and says how the process should end: 0, 1 after an error (which it has printed to
+/// stderr), or Envoy's own status. Wrong use never gets here: the parser has ended the process with 2.
+pub fn execute(command_line: CommandLine) -> ExitCode {
+    let outcome = match command_line.command {
+        None => CommandLine::command().print_help().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Some(Command::Run(options)) => run_to_the_end(&options, command_line.log_level),
+        Some(Command::Version { detailed }) => {
+            version::print(detailed).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Some(Command::Completion { shell }) => {
+            clap_complete::generate(shell, &mut CommandLine::command(), "kuma-dp", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error: anyhow::Error| {
+        eprintln!("Error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// One thread is enough: everything here waits for Envoy, for a file, or for a signal.
+fn run_to_the_end(options: &RunOptions, level: logs::Level) -> anyhow::Result<ExitCode> {
+    let token_file = options.token_file().unwrap_or_else(|wrong_use| wrong_use.exit());
+    let format = logs::start(level);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(run::run(options, token_file, logs::Logging { level, format }))?)
+}
