@@ -1,6 +1,6 @@
 //! One TCP connection: socket options, TLS, HTTP/2, and when it ends.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -155,9 +155,7 @@ async fn idle(mut open_streams: watch::Receiver<usize>, limit: Duration) {
 }
 
 /// Ready once the server is in that phase, or is gone.
-pub(crate) fn reached(mut phases: watch::Receiver<Phase>, phase: Phase) -> impl Future<Output = ()> {
-    async move {
-        // An error means that nobody is there to end the phase in order.
-        phases.wait_for(|it| *it >= phase).await.ok();
-    }
+pub(crate) async fn reached(mut phases: watch::Receiver<Phase>, phase: Phase) {
+    // An error means that nobody is there to end the phase in order.
+    phases.wait_for(|it| *it >= phase).await.ok();
 }

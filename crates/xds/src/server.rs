@@ -127,7 +127,7 @@ impl Default for ServerSettings {
             max_request_bytes: 16 << 20,
             max_connections: 20_000,
             handshake_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(5),
         }
     }

@@ -134,7 +134,7 @@ struct Conversation<S> {
 
 enum Stage<A: Authority> {
     Opening(Opening<A>),
-    Conversation(Conversation<A::Subscriber>),
+    Conversation(Box<Conversation<A::Subscriber>>),
     Ended,
 }
 
@@ -166,7 +166,7 @@ fn trailers(status: &Status) -> HeaderMap {
 }
 
 impl<A: Authority> Opening<A> {
-    async fn subscribe(self) -> Result<Conversation<A::Subscriber>, Status> {
+    async fn subscribe(self) -> Result<Box<Conversation<A::Subscriber>>, Status> {
         let Self { peer, from, mut messages, context, open } = self;
         let opened = async {
             let timeout = context.settings.handshake_timeout;
@@ -189,9 +189,9 @@ impl<A: Authority> Opening<A> {
         tracing::info!(node = id, version, %from, "stream opened");
         let mut session = Session::new(fastrand::u64(..));
         // Nothing goes out before there is a snapshot.
-        session.on_request(request, Moment::now());
+        session.on_request(&request, Moment::now());
         let phase = context.phase.clone();
-        Ok(Conversation {
+        Ok(Box::new(Conversation {
             node_id: id,
             session,
             subscriber,
@@ -199,12 +199,12 @@ impl<A: Authority> Opening<A> {
             phase,
             pieces: VecDeque::new(),
             _open: open,
-        })
+        }))
     }
 }
 
 impl<S: Subscriber> Conversation<S> {
-    async fn next_piece(mut self) -> Result<(Bytes, Self), Status> {
+    async fn next_piece(mut self: Box<Self>) -> Result<(Bytes, Box<Self>), Status> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 return Ok((piece, self));
@@ -230,7 +230,7 @@ impl<S: Subscriber> Conversation<S> {
         tokio::select! {
             message = self.messages.next() => {
                 let request = self.accept(message?.ok_or_else(|| Status::ok("the client has ended it"))?)?;
-                let responses = self.session.on_request(request, Moment::now());
+                let responses = self.session.on_request(&request, Moment::now());
                 if self.session.name_count() > NAMES_MAX {
                     return Err(Status::resource_exhausted(format!("more than {NAMES_MAX} names on one stream")));
                 }

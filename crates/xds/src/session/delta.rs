@@ -28,18 +28,18 @@ pub struct Request {
 
 impl Session {
     /// A request of a type that is not served is ignored: it has no answer.
-    pub fn on_request(&mut self, request: Request, now: Moment) -> Vec<Response> {
+    pub fn on_request(&mut self, request: &Request, now: Moment) -> Vec<Response> {
         let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return Vec::new() };
         let is_first = self.channels.get(resource_type).is_none();
         if let (false, Ok(nonce)) = (is_first, request.response_nonce.parse()) {
-            self.on_answer(resource_type, nonce, request.error.clone(), now);
+            self.on_answer(resource_type, nonce, request.error.as_deref(), now);
         }
         let snapshot = self.snapshot.as_deref();
         if is_first {
             let channel = self.channels.open(resource_type, now.monotonic);
-            open(channel, resource_type, &request, snapshot);
+            open(channel, resource_type, request, snapshot);
         } else if let Some(channel) = self.channels.get_mut(resource_type) {
-            resubscribe(channel, resource_type, &request, snapshot);
+            resubscribe(channel, resource_type, request, snapshot);
         }
         self.advance(now)
     }

@@ -81,17 +81,18 @@ impl Session {
     /// What the client should have from now on. `tag` comes back as [`SessionStatus::settled_tag`].
     pub fn on_snapshot(&mut self, tag: u64, snapshot: Arc<Snapshot>, now: Moment) -> Vec<Response> {
         self.tag = tag;
-        let previous = self.snapshot.replace(snapshot.clone());
+        let previous = self.snapshot.take();
+        let snapshot = &*self.snapshot.insert(snapshot);
         for (resource_type, channel) in self.channels.iter_mut() {
             match &previous {
                 Some(previous) => {
-                    for name in previous.differences(&snapshot, resource_type) {
-                        channel.resource_changed(name, &snapshot);
+                    for name in previous.differences(snapshot, resource_type) {
+                        channel.resource_changed(name, snapshot);
                     }
                 }
-                None => channel.compare_with_first(&snapshot),
+                None => channel.compare_with_first(snapshot),
             }
-            channel.drop_rejections_without_cause(&snapshot);
+            channel.drop_rejections_without_cause(snapshot);
         }
         self.advance(now)
     }
@@ -125,7 +126,7 @@ impl Session {
     }
 
     /// The client's answer to the response with that nonce, and so to those before it.
-    fn on_answer(&mut self, resource_type: ResourceType, nonce: u64, error: Option<String>, now: Moment) {
+    fn on_answer(&mut self, resource_type: ResourceType, nonce: u64, error: Option<&str>, now: Moment) {
         let Some(channel) = self.channels.get_mut(resource_type) else { return };
         let answered: Vec<Sent> = channel.take_answered(nonce);
         if answered.is_empty() {
@@ -133,16 +134,13 @@ impl Session {
         }
         let count = answered.len() as u64;
         let counts = self.status.counts.entry(resource_type).or_default();
-        match error {
-            Some(message) => {
-                counts.rejected += count;
-                let rejection = channel.reject(answered, &message, now.monotonic, &mut self.random);
-                self.status.rejections.insert(resource_type, rejection);
-            }
-            None => {
-                counts.acknowledged += count;
-                channel.accept(&answered);
-            }
+        if let Some(message) = error {
+            counts.rejected += count;
+            let rejection = channel.reject(answered, message, now.monotonic, &mut self.random);
+            self.status.rejections.insert(resource_type, rejection);
+        } else {
+            counts.acknowledged += count;
+            channel.accept(&answered);
         }
         self.status.last_update = Some(now.wall);
         self.status_changed = true;

@@ -16,7 +16,7 @@ use crate::{Rejection, Snapshot};
 /// The first wait before the same content is sent again.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// The longest wait.
-const RETRY_MAX: Duration = Duration::from_secs(300);
+const RETRY_MAX: Duration = Duration::from_mins(5);
 /// How much of the wait is added at random, at most.
 const RETRY_JITTER: f64 = 0.2;
 /// Of a client's words, as much as a person reads.
