@@ -1,1 +1,37 @@
-fn main() {}
+//! Tools of this repository: what is generated and committed, and what only a real Envoy can check.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+mod descriptors;
+
+#[derive(Parser)]
+#[command(about, version = None)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write Envoy's descriptors, from the .proto files in the envoy-types package, to where `plan` embeds them
+    Descriptors {
+        /// Compare instead: fail if what is committed is not what would be written
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Descriptors { check: true } => descriptors::check(),
+        Task::Descriptors { check: false } => descriptors::write(),
+    }
+}
+
+/// Wherever a task is started from.
+fn repository() -> PathBuf {
+    let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().map(PathBuf::from).unwrap_or(xtask)
+}

@@ -96,7 +96,7 @@ impl MeshView {
                     parts.extend(self.put_route(&name, Some(it)));
                 }
                 (_, Some(spec)) => {
-                    debug_assert_eq!(spec.kind(), kind, "a change's spec is of its key's kind")
+                    debug_assert_eq!(spec.kind(), kind, "a change's spec is of its key's kind");
                 }
             }
         }

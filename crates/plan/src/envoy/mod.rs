@@ -11,6 +11,8 @@ use prost::Message;
 
 use crate::{Cluster, EndpointSet, Forwarding, Listener, ProxyPlan};
 
+pub mod json;
+
 mod clusters;
 mod endpoints;
 mod listeners;

@@ -1,0 +1,151 @@
+//! Envoy's descriptors: what a program must know to read and print any of its messages.
+//!
+//! The source is the .proto files inside the envoy-types package, of just the version that the workspace is locked to, so
+//! that the descriptors and the compiled types cannot differ.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail, ensure};
+use prost_reflect::DescriptorPool;
+use protox::{
+    Compiler,
+    file::{ChainFileResolver, File, FileResolver, GoogleFileResolver},
+};
+use serde_json::Value;
+
+use crate::repository;
+
+const BLOB: &str = "crates/plan/src/generated/envoy_v3.bin";
+
+const PACKAGE: &str = "envoy-types";
+
+/// The folders of the package that import paths start in.
+const ROOTS: &[&str] = &[
+    "data-plane-api",
+    "googleapis",
+    "protoc-gen-validate",
+    "xds",
+    "opentelemetry-proto",
+    "client_model",
+    "cel-spec/proto",
+    "ratelimit/api",
+];
+
+/// What resources are made of. Imports come along.
+const WANTED: &[&str] = &["envoy/", "xds/", "udpa/", "google/rpc/status.proto"];
+
+pub(crate) fn write() -> anyhow::Result<()> {
+    let path = repository().join(BLOB);
+    let blob = compile()?;
+    fs::write(&path, blob).with_context(|| format!("cannot write {}", path.display()))
+}
+
+pub(crate) fn check() -> anyhow::Result<()> {
+    let path = repository().join(BLOB);
+    let committed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(
+        committed == compile()?,
+        "{BLOB} is out of date: run `cargo run -p xtask -- descriptors` and commit it"
+    );
+    Ok(())
+}
+
+/// The encoded `FileDescriptorSet`, options of all extensions included.
+fn compile() -> anyhow::Result<Vec<u8>> {
+    let proto = package_folder()?.join("proto");
+    let roots: Vec<_> = ROOTS.iter().map(|root| proto.join(root)).collect();
+    let mut pool = DescriptorPool::new();
+    for name in wanted_files(&roots)? {
+        // A compiler for each, because protox resolves a relative name against every file that it has loaded, and protoc
+        // only against those that are imported. And encoded, because its decoded form drops custom options.
+        let mut resolver = ChainFileResolver::new();
+        resolver.add(PackagedFiles { roots: roots.clone() });
+        resolver.add(GoogleFileResolver::new());
+        let mut compiler = Compiler::with_file_resolver(resolver);
+        compiler.include_imports(true).include_source_info(false);
+        compiler.open_file(&name).with_context(|| format!("cannot compile {name}"))?;
+        pool.decode_file_descriptor_set(&*compiler.encode_file_descriptor_set())
+            .with_context(|| format!("cannot add {name}"))?;
+    }
+    Ok(pool.encode_to_vec())
+}
+
+/// Where cargo has unpacked the package, in the version that the workspace is locked to.
+fn package_folder() -> anyhow::Result<PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .current_dir(repository())
+        .output()
+        .context("cannot run cargo metadata")?;
+    ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let mut found = packages.filter(|package| package["name"] == PACKAGE);
+    match (found.next().and_then(|package| package["manifest_path"].as_str()), found.next()) {
+        (Some(manifest), None) => Ok(Path::new(manifest).with_file_name("")),
+        (None, _) => bail!("the workspace does not depend on {PACKAGE}"),
+        (_, Some(_)) => bail!("the workspace depends on more than one version of {PACKAGE}"),
+    }
+}
+
+/// Import paths, sorted.
+fn wanted_files(roots: &[PathBuf]) -> anyhow::Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for root in roots {
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries =
+                fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+            for entry in entries {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Some(name) = import_path(root, &path)
+                    && name.ends_with(".proto")
+                    && WANTED.iter().any(|wanted| name.starts_with(wanted))
+                {
+                    files.insert(name);
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn import_path(root: &Path, file: &Path) -> Option<String> {
+    Some(file.strip_prefix(root).ok()?.to_str()?.to_owned())
+}
+
+struct PackagedFiles {
+    roots: Vec<PathBuf>,
+}
+
+impl FileResolver for PackagedFiles {
+    fn resolve_path(&self, path: &Path) -> Option<String> {
+        self.roots.iter().find_map(|root| import_path(root, path))
+    }
+
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        let read = |root: &PathBuf| fs::read_to_string(root.join(name)).ok();
+        let source = self.roots.iter().find_map(read).ok_or_else(|| protox::Error::file_not_found(name))?;
+        File::from_source(name, &with_absolute_names(name, source))
+    }
+}
+
+/// In one file a relative package name means, to protox, the nearest package that is known and, to protoc, the nearest
+/// that is imported.
+fn with_absolute_names(name: &str, source: String) -> String {
+    const RELATIVE: &str = " common.dynamic_forward_proxy.v3.";
+    const ABSOLUTE: &str = " .envoy.extensions.common.dynamic_forward_proxy.v3.";
+    match name {
+        "envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.proto" => {
+            source.replace(RELATIVE, ABSOLUTE)
+        }
+        _ => source,
+    }
+}
