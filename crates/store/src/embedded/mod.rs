@@ -50,7 +50,7 @@ pub struct EmbeddedOptions {
 
 impl EmbeddedStore {
     /// Opens the file, or makes it, with an epoch that should be random. Blocks for as long as it takes to check and
-    /// read all of it: a second for a million resources.
+    /// read all of it, which grows with its size: call it before serving, or where blocking is allowed.
     ///
     /// The file and those that SQLite puts beside it are readable by their owner only. Two processes must not have one
     /// file open; a second one is not kept out here, but its writes, or ours, are refused.

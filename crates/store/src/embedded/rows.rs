@@ -1,6 +1,6 @@
 //! From [`Effects`] to rows: what differs is written, and nothing else.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use model::{DataplaneInsight, Key, Spec};
 use rusqlite::{Connection, params};
@@ -116,7 +116,7 @@ fn write_secret(database: &Connection, state: &State, key: &SecretKey) -> Result
     Ok(())
 }
 
-fn write_changes(database: &Connection, changes: &[std::sync::Arc<Change>]) -> Result<(), WriteError> {
+fn write_changes(database: &Connection, changes: &[Arc<Change>]) -> Result<(), WriteError> {
     let mut insert =
         database.prepare_cached("INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
     let mut seq = 0_i64;

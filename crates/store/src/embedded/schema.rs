@@ -1,7 +1,7 @@
 //! The tables of the file, and how one comes to be.
 //!
-//! docs/http-api.md names the tables and their columns, which PostgreSQL would have too; `checksum` is the file's own:
-//! PostgreSQL keeps checksums of its pages, SQLite does not. The version of the schema is `PRAGMA user_version`.
+//! No column is peculiar to SQLite but `checksum`: unlike other databases it notices damage to its trees, but none to
+//! what is in them. The version of the schema is `PRAGMA user_version`.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -1,9 +1,13 @@
 //! Rules that every backend keeps. Each is a function of a new, empty store; the macro below runs it on all of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use model::{Key, Kind};
-use store::{HistoryGone, Outcome, Precondition, Store, StoreError, mesh_secrets};
+use store::{HistoryGone, Outcome, Precondition, Store, StoreError, Write, mesh_secrets};
 use tokio::task::JoinSet;
 
 use crate::fixtures::{
@@ -51,6 +55,7 @@ on_every_store! {
     a_secret_is_put_once
     secrets_of_a_mesh_go_with_it
     reading_does_not_read_a_database
+    a_put_under_a_key_of_another_kind_is_the_caller_s_panic
 }
 
 async fn a_new_store_is_empty_at_revision_0(store: Arc<dyn Store>) {
@@ -395,4 +400,11 @@ async fn reading_does_not_read_a_database(store: Arc<dyn Store>) {
     store.changes(0).unwrap();
     assert_eq!(store.present().iter().count(), 1);
     assert_eq!(store.reads(), before);
+}
+
+async fn a_put_under_a_key_of_another_kind_is_the_caller_s_panic(store: Arc<dyn Store>) {
+    let wrong = Write::Put(route("m", "web"), spec(&dataplane("m", "web"), 1));
+    let panicked = catch_unwind(AssertUnwindSafe(|| drop(store.commit(transaction([wrong])))));
+    assert!(panicked.is_err());
+    assert_eq!(commit(&*store, [put(&mesh("m"), 1)]).await.outcomes, [Outcome::Created], "the store goes on");
 }
