@@ -16,6 +16,7 @@ pub mod kinds;
 
 mod entity;
 mod envelope;
+mod interface;
 mod key;
 pub mod log_format;
 mod nearest;
@@ -29,9 +30,10 @@ pub mod wire;
 
 pub use entity::print_entity;
 pub use envelope::{Document, Envelope};
+pub use interface::{InboundInterface, OutboundInterface};
 pub use key::{Key, MESH_AND_NAME_MAX_CHARS, ProxyId, ProxyIdError};
 pub use kind::{Kind, Resource, Scope, Spec};
-pub use kinds::dataplane::{Dataplane, Inbound, InboundInterface, Outbound, OutboundInterface};
+pub use kinds::dataplane::{Dataplane, Inbound, Outbound};
 pub use kinds::dataplane_insight::{DataplaneInsight, DiscoveryStatus, DiscoverySubscription, ServiceStats};
 pub use kinds::mesh::Mesh;
 pub use kinds::traffic_route::TrafficRoute;

@@ -1,16 +1,12 @@
 //! Dataplane: one proxy, the interfaces on which it receives for its workload and those on which it sends.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU16,
-};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    SERVICE_TAG, Tags, Violations,
+    InboundInterface, OutboundInterface, SERVICE_TAG, Tags, Violations,
     kind::Resource,
     schema::{integer, list, non_empty_list, non_empty_text, object, requiring, tags, text},
     wire,
@@ -82,21 +78,6 @@ pub struct TransparentProxying {
     pub redirect_port: u32,
 }
 
-/// Where a proxy receives for its workload, and the workload's own port on 127.0.0.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InboundInterface {
-    pub dataplane_ip: IpAddr,
-    pub dataplane_port: NonZeroU16,
-    pub workload_port: NonZeroU16,
-}
-
-/// Where a proxy takes what its workload sends to a service. The IP is 127.0.0.1 where none is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OutboundInterface {
-    pub ip: IpAddr,
-    pub port: NonZeroU16,
-}
-
 impl Dataplane {
     pub fn inbounds(&self) -> &[Inbound] {
         self.networking.as_ref().and_then(|it| it.inbound.as_deref()).unwrap_or_default()
@@ -130,45 +111,14 @@ impl Inbound {
 
     /// `None` when [`Inbound::interface`] is not of its form.
     pub fn parse_interface(&self) -> Option<InboundInterface> {
-        let (address, workload_port) = self.interface.rsplit_once(':')?;
-        let (dataplane_ip, dataplane_port) = address.rsplit_once(':')?;
-        Some(InboundInterface {
-            dataplane_ip: parse_ipv4(dataplane_ip)?,
-            dataplane_port: parse_port(dataplane_port)?,
-            workload_port: parse_port(workload_port)?,
-        })
+        InboundInterface::parse(&self.interface)
     }
 }
 
 impl Outbound {
     /// `None` when [`Outbound::interface`] is not of its form.
     pub fn parse_interface(&self) -> Option<OutboundInterface> {
-        let (ip, port) = self.interface.rsplit_once(':')?;
-        let ip = if ip.is_empty() { Ipv4Addr::LOCALHOST.into() } else { parse_ipv4(ip)? };
-        Some(OutboundInterface { ip, port: parse_port(port)? })
-    }
-}
-
-/// A dotted quad, as in Kuma 0.3.0: no IPv6. An octet such as `010` is no number, because elsewhere it may mean 8.
-fn parse_ipv4(text: &str) -> Option<IpAddr> {
-    text.parse::<Ipv4Addr>().ok().map(IpAddr::V4)
-}
-
-/// At most five digits (Kuma 0.3.0), the first of which may be 0.
-fn parse_port(text: &str) -> Option<NonZeroU16> {
-    let digits = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
-}
-
-impl InboundInterface {
-    pub fn dataplane_address(&self) -> SocketAddr {
-        SocketAddr::new(self.dataplane_ip, self.dataplane_port.get())
-    }
-}
-
-impl OutboundInterface {
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.get())
+        OutboundInterface::parse(&self.interface)
     }
 }
 
@@ -310,65 +260,6 @@ mod tests {
     const OUTBOUND_FORM: &str = "invalid format: expected format is IP_ADDRESS:PORT where IP_ADDRESS is optional. ex. \
                                  192.168.0.100:9090 or :9090";
     const NO_PORT: &str = "has to be a port number between 0 and 65535";
-
-    #[test]
-    fn an_inbound_interface_is_an_ipv4_address_and_two_ports() {
-        for (interface, expected) in [
-            ("127.0.0.1:11011:11012", Some(("127.0.0.1:11011", 11012))),
-            ("255.255.255.255:65535:1", Some(("255.255.255.255:65535", 1))),
-            ("0.0.0.0:00080:080", Some(("0.0.0.0:80", 80))),
-            ("", None),
-            ("80:80", None),
-            (":80:80", None),
-            ("10.0.0.1:80:80:80", None),
-            ("10.0.0.1:0:80", None),
-            ("10.0.0.1:80:0", None),
-            ("10.0.0.1:65536:80", None),
-            ("10.0.0.1:000080:80", None),
-            ("10.0.0.1:+80:80", None),
-            ("10.0.0.1::80", None),
-            ("10.0.0:80:80", None),
-            ("256.0.0.1:80:80", None),
-            ("010.0.0.1:80:80", None),
-            ("::1:80:80", None),
-            ("[::1]:80:80", None),
-            ("localhost:80:80", None),
-            (" 10.0.0.1:80:80", None),
-            ("10.0.0.1:80:80\n", None),
-            ("１0.0.0.1:80:80", None),
-        ] {
-            let inbound = Inbound { interface: interface.into(), tags: None };
-            let parsed = inbound
-                .parse_interface()
-                .map(|it| (it.dataplane_address().to_string(), it.workload_port.get()));
-            assert_eq!(parsed, expected.map(|(address, port)| (address.to_owned(), port)), "{interface}");
-        }
-    }
-
-    #[test]
-    fn an_outbound_interface_is_a_port_and_may_have_an_ipv4_address() {
-        for (interface, expected) in [
-            (":33033", Some("127.0.0.1:33033")),
-            ("10.0.0.1:1", Some("10.0.0.1:1")),
-            ("0.0.0.0:00080", Some("0.0.0.0:80")),
-            ("", None),
-            ("80", None),
-            (":", None),
-            (":0", None),
-            (":65536", None),
-            (":000080", None),
-            ("127.0.0.1:", None),
-            ("127.0.0.1", None),
-            ("localhost:80", None),
-            ("*:80", None),
-            ("[::1]:80", None),
-            (" :80", None),
-        ] {
-            let outbound = Outbound { interface: interface.into(), ..Outbound::default() };
-            let parsed = outbound.parse_interface().map(|it| it.address().to_string());
-            assert_eq!(parsed.as_deref(), expected, "{interface}");
-        }
-    }
 
     #[test]
     fn an_inbound_is_required() {
