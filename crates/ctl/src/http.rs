@@ -1,0 +1,177 @@
+//! One HTTP request, and the two ways in which it can end: an answer, or none.
+//!
+//! Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`), but never for this machine itself; https is
+//! checked against the roots of the system.
+
+use std::{error::Error, fs, net::IpAddr, path::Path, time::Duration};
+
+use reqwest::{Method, StatusCode, Url, header};
+use serde_json::Value;
+
+/// Why no answer came. Its text has the URL and the reason, and no password.
+#[derive(Debug, thiserror::Error)]
+#[error("{method} {url}: {reason}")]
+pub(crate) struct NoAnswer {
+    method: Method,
+    url: String,
+    reason: String,
+}
+
+/// Why a client certificate could not be used: the file and the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadCertificate(String);
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// For a message. Bytes that are no text are replaced.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim_end().to_owned()
+    }
+}
+
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) accept: Option<&'static str>,
+    pub(crate) json: Option<&'a Value>,
+    /// The longest wait, for connection and answer together.
+    pub(crate) timeout: Duration,
+    /// What the server is shown over https.
+    pub(crate) certificate: Option<reqwest::Identity>,
+}
+
+impl Request<'_> {
+    pub(crate) fn new(method: Method, url: Url, timeout: Duration) -> Self {
+        Self { method, url, accept: None, json: None, timeout, certificate: None }
+    }
+
+    pub(crate) fn accept(self, media_type: &'static str) -> Self {
+        Self { accept: Some(media_type), ..self }
+    }
+
+    pub(crate) async fn send(self) -> Result<Answer, NoAnswer> {
+        let (method, url, timeout) = (self.method.clone(), without_password(&self.url), self.timeout);
+        let answer = self.try_send().await.map_err(|error| NoAnswer {
+            method: method.clone(),
+            url: url.clone(),
+            reason: reason(&error, timeout),
+        })?;
+        tracing::debug!(%method, %url, status = answer.status.as_u16(), "answered");
+        Ok(answer)
+    }
+
+    async fn try_send(self) -> reqwest::Result<Answer> {
+        let mut request = client(&self.url, self.certificate.as_ref())?
+            .request(self.method, self.url)
+            .timeout(self.timeout);
+        if let Some(media_type) = self.accept {
+            request = request.header(header::ACCEPT, media_type);
+        }
+        if let Some(body) = self.json {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        Ok(Answer { status: answer.status(), body: answer.bytes().await?.to_vec() })
+    }
+}
+
+/// A client certificate with its key, both PEM.
+pub(crate) fn read_certificate(cert: &Path, key: &Path) -> Result<reqwest::Identity, BadCertificate> {
+    let read = |path: &Path| {
+        fs::read(path)
+            .map_err(|error| BadCertificate(format!("open {}: {}", path.display(), io_reason(&error))))
+    };
+    let pem = [read(key)?, read(cert)?].concat();
+    reqwest::Identity::from_pem(&pem).map_err(|error| {
+        let files = format!("{} and {}", cert.display(), key.display());
+        BadCertificate(format!("{files} are no PEM certificate with its key: {}", innermost(&error)))
+    })
+}
+
+/// Whether `url` names this machine by a loopback address. No name but `localhost` is looked up.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The reason alone, without the number of the error.
+pub(crate) fn io_reason(error: &std::io::Error) -> String {
+    without_number(&error.to_string())
+}
+
+fn client(url: &Url, certificate: Option<&reqwest::Identity>) -> reqwest::Result<reqwest::Client> {
+    let builder = || {
+        let mut builder =
+            reqwest::Client::builder().user_agent(concat!("kumactl/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(url) {
+            builder = builder.no_proxy();
+        }
+        match certificate {
+            Some(certificate) => builder.identity(certificate.clone()),
+            None => builder,
+        }
+    };
+    match builder().build() {
+        // A machine without any root certificates can still speak http; it trusts nobody over https.
+        Err(_) if url.scheme() == "http" => builder().tls_certs_only([]).build(),
+        other => other,
+    }
+}
+
+pub(crate) fn without_password(url: &Url) -> String {
+    let mut url = url.clone();
+    // Fails only for a URL that cannot have a password.
+    let _ = url.set_password(None);
+    url.into()
+}
+
+fn reason(error: &reqwest::Error, timeout: Duration) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} s", timeout.as_secs());
+    }
+    without_number(&innermost(error))
+}
+
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn without_number(reason: &str) -> String {
+    reason.split(" (os error ").next().unwrap_or(reason).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_this_machine() {
+        for (url, expected) in [
+            ("http://localhost:5681", true),
+            ("http://127.0.0.7", true),
+            ("https://[::1]:5682/cp", true),
+            ("http://0.0.0.0:5681", false),
+            ("http://localhost.example.org", false),
+            ("http://192.168.0.1", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn no_password_in_a_message() {
+        let url = Url::parse("http://me:secret@cp.internal/meshes").unwrap();
+        let error = NoAnswer { method: Method::GET, url: without_password(&url), reason: "refused".into() };
+        assert_eq!(error.to_string(), "GET http://me@cp.internal/meshes: refused");
+    }
+}
