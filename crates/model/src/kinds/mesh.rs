@@ -117,10 +117,7 @@ impl TcpBackend {
             Some(bracketed) => bracketed.split_once("]:")?,
             None => self.address.split_once(':')?,
         };
-        let bracketed = self.address.starts_with('[');
-        let well_formed = !host.contains(['[', ']'])
-            && !port.contains([':', '[', ']'])
-            && (bracketed || !host.contains(':'));
+        let well_formed = !host.contains(['[', ']']) && !port.contains([':', '[', ']']);
         (well_formed && !host.is_empty() && !port.is_empty()).then_some((host, port))
     }
 }
