@@ -1,0 +1,234 @@
+//! Which thing of the API a path names.
+//!
+//! A parser of our own stands where a router's patterns would, because they cannot say three things that Kuma's paths
+//! need: percent-encoding is undone before anything is compared, but an encoded slash belongs to the name and never
+//! separates; `+` is a plus; and a trailing slash changes nothing. The routes follow from the table of kinds.
+
+use model::{Key, Kind, Scope};
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Index,
+    Catalogue,
+    Config,
+    Ca,
+    Tokens,
+    Bootstrap,
+    /// All of a kind; `mesh` is empty for a kind that lives in none.
+    Collection {
+        kind: Kind,
+        mesh: String,
+    },
+    Item(Key),
+    /// The Dataplanes of a mesh, each with what is known of its proxy.
+    Overviews {
+        mesh: String,
+    },
+    /// By the Dataplane's key.
+    Overview(Key),
+    /// What is known of a mesh's proxies, alone.
+    Insights {
+        mesh: String,
+    },
+    /// By the Dataplane's key.
+    Insight(Key),
+}
+
+/// A path that is not percent-encoded UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the path is not percent-encoded UTF-8")]
+pub(crate) struct NotUtf8;
+
+/// The second spelling is that of a few examples in Kuma's documentation.
+const OVERVIEWS: [&str; 2] = ["dataplanes+insights", "dataplane+insights"];
+const INSIGHTS: &str = "dataplane-insights";
+
+/// `None` when nothing is at that path.
+pub(crate) fn parse(path: &str) -> Result<Option<Route>, NotUtf8> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(Some(Route::Index));
+    }
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments = path.split('/').map(decode).collect::<Result<Vec<_>, _>>()?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    Ok(route(&segments))
+}
+
+fn route(segments: &[&str]) -> Option<Route> {
+    if segments.contains(&"") {
+        return None;
+    }
+    match *segments {
+        ["catalogue"] => Some(Route::Catalogue),
+        ["config"] => Some(Route::Config),
+        ["ca.pem"] => Some(Route::Ca),
+        ["tokens"] => Some(Route::Tokens),
+        ["bootstrap"] => Some(Route::Bootstrap),
+        [collection] => {
+            let kind = kind(collection, Scope::Global)?;
+            Some(Route::Collection { kind, mesh: String::new() })
+        }
+        [collection, name] => Some(Route::Item(Key::new(kind(collection, Scope::Global)?, "", name))),
+        ["meshes", mesh, collection] => in_mesh(mesh, collection),
+        ["meshes", mesh, collection, name] => item_in_mesh(mesh, collection, name),
+        _ => None,
+    }
+}
+
+fn in_mesh(mesh: &str, collection: &str) -> Option<Route> {
+    let mesh = mesh.to_owned();
+    if OVERVIEWS.contains(&collection) {
+        return Some(Route::Overviews { mesh });
+    }
+    if collection == INSIGHTS {
+        return Some(Route::Insights { mesh });
+    }
+    Some(Route::Collection { kind: kind(collection, Scope::Mesh)?, mesh })
+}
+
+fn item_in_mesh(mesh: &str, collection: &str, name: &str) -> Option<Route> {
+    if OVERVIEWS.contains(&collection) {
+        return Some(Route::Overview(Key::new(Kind::Dataplane, mesh, name)));
+    }
+    if collection == INSIGHTS {
+        return Some(Route::Insight(Key::new(Kind::Dataplane, mesh, name)));
+    }
+    Some(Route::Item(Key::new(kind(collection, Scope::Mesh)?, mesh, name)))
+}
+
+fn kind(collection: &str, scope: Scope) -> Option<Kind> {
+    Kind::from_path(collection).filter(|kind| kind.scope() == scope)
+}
+
+fn decode(segment: &str) -> Result<String, NotUtf8> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else { return Err(NotUtf8) };
+        decoded.push(u8::try_from(16 * high + low).map_err(|_| NotUtf8)?);
+    }
+    String::from_utf8(decoded).map_err(|_| NotUtf8)
+}
+
+impl Route {
+    /// What may be asked of it: the methods, as `Allow` lists them.
+    pub(crate) fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Self::Item(_) => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Tokens | Self::Bootstrap => &["POST"],
+            _ => &["GET", "HEAD"],
+        }
+    }
+
+    /// The route as a metric names it: never a name that a client chose.
+    pub(crate) fn pattern(&self) -> &'static str {
+        match self {
+            Self::Index => "/",
+            Self::Catalogue => "/catalogue",
+            Self::Config => "/config",
+            Self::Ca => "/ca.pem",
+            Self::Tokens => "/tokens",
+            Self::Bootstrap => "/bootstrap",
+            Self::Collection { kind, .. } if kind.scope() == Scope::Global => "/{collection}",
+            Self::Collection { .. } => "/meshes/{mesh}/{collection}",
+            Self::Item(key) if key.kind.scope() == Scope::Global => "/{collection}/{name}",
+            Self::Item(_) => "/meshes/{mesh}/{collection}/{name}",
+            Self::Overviews { .. } => "/meshes/{mesh}/dataplanes+insights",
+            Self::Overview(_) => "/meshes/{mesh}/dataplanes+insights/{name}",
+            Self::Insights { .. } => "/meshes/{mesh}/dataplane-insights",
+            Self::Insight(_) => "/meshes/{mesh}/dataplane-insights/{name}",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataplane(mesh: &str, name: &str) -> Key {
+        Key::new(Kind::Dataplane, mesh, name)
+    }
+
+    #[test]
+    fn every_kind_has_its_collection_and_its_items_in_each_spelling() {
+        for &kind in Kind::ALL {
+            let (prefix, mesh) = match kind.scope() {
+                Scope::Global => ("", ""),
+                Scope::Mesh => ("/meshes/demo", "demo"),
+            };
+            for path in [&[kind.path()], kind.other_paths()].concat() {
+                let collection = Route::Collection { kind, mesh: mesh.to_owned() };
+                assert_eq!(parse(&format!("{prefix}/{path}")), Ok(Some(collection)));
+                let item = Route::Item(Key::new(kind, mesh, "x"));
+                assert_eq!(parse(&format!("{prefix}/{path}/x")), Ok(Some(item)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_compared_once_its_encoding_is_undone() {
+        let overviews = Some(Route::Overviews { mesh: "demo".into() });
+        for (path, expected) in [
+            ("/", Some(Route::Index)),
+            ("/catalogue/", Some(Route::Catalogue)),
+            ("/meshes/", Some(Route::Collection { kind: Kind::Mesh, mesh: String::new() })),
+            ("/meshes/demo/", Some(Route::Item(Key::mesh("demo")))),
+            ("/%6deshes/d%65mo", Some(Route::Item(Key::mesh("demo")))),
+            ("/meshes/demo/dataplanes/web/", Some(Route::Item(dataplane("demo", "web")))),
+            ("/meshes/demo/dataplanes/a%2Fb", Some(Route::Item(dataplane("demo", "a/b")))),
+            ("/meshes/demo/dataplanes/%C3%A9", Some(Route::Item(dataplane("demo", "é")))),
+            ("/meshes/demo/dataplanes/dataplanes", Some(Route::Item(dataplane("demo", "dataplanes")))),
+            ("/meshes/demo/dataplanes+insights", overviews.clone()),
+            ("/meshes/demo/dataplanes%2Binsights", overviews.clone()),
+            ("/meshes/demo/dataplane+insights/", overviews),
+            ("/meshes/demo/dataplane+insights/web", Some(Route::Overview(dataplane("demo", "web")))),
+            ("/meshes/demo/dataplane-insights/web", Some(Route::Insight(dataplane("demo", "web")))),
+        ] {
+            assert_eq!(parse(path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_anywhere_else() {
+        for path in [
+            "//",
+            "/nothing",
+            "/MESHES",
+            "/meshes//",
+            "/meshes//dataplanes",
+            "/meshes/demo//",
+            "/meshes/demo/Dataplanes",
+            "/meshes/demo/dataplane",
+            "/meshes/demo/meshes",
+            "/meshes/demo/dataplanes%20insights",
+            "/meshes/demo%2Fdataplanes/",
+            "/meshes%2Fdemo",
+            "/meshes/demo/dataplanes/web/stats",
+            "/dataplanes",
+            "/catalogue/x",
+            "/index.html",
+            "*",
+        ] {
+            let expected = if path == "/meshes/demo%2Fdataplanes/" {
+                Some(Route::Item(Key::mesh("demo/dataplanes")))
+            } else {
+                None
+            };
+            assert_eq!(parse(path), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_percent_encoded_utf_8_is_an_error() {
+        for path in ["/meshes/%", "/meshes/%4", "/meshes/%zz", "/meshes/%FF", "/meshes/%+1"] {
+            assert_eq!(parse(path), Err(NotUtf8), "{path}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One request, from its arrival to its answer.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_LENGTH, request::Parts,
+    uri::Authority,
+};
+use store::Revision;
+
+use crate::{
+    Api, Peer,
+    audit::{Caller, RefusalLog},
+    bootstrap, index, negotiate,
+    path::{self, NotUtf8, Route},
+    read,
+    respond::{Answer, Refusal, title},
+    retrieve, tokens, write,
+};
+
+struct Server {
+    api: Arc<Api>,
+    refusals: RefusalLog,
+}
+
+pub(crate) fn router(api: Api) -> Router {
+    let server = Server { api: Arc::new(api), refusals: RefusalLog::default() };
+    Router::new().fallback(serve).with_state(Arc::new(server))
+}
+
+/// Every answer carries the store's revision; a write's, the one that it took.
+pub(crate) fn kuma_revision(headers: &mut HeaderMap, revision: Revision) {
+    const NAME: HeaderName = HeaderName::from_static("kuma-revision");
+    if let Ok(value) = HeaderValue::try_from(revision.to_string()) {
+        headers.entry(NAME).or_insert(value);
+    }
+}
+
+async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let api = &server.api;
+    let caller = Caller::new(parts.extensions.get::<Peer>());
+    let route = path::parse(parts.uri.path());
+    let pattern = route.as_ref().ok().and_then(|route| route.as_ref()).map_or("unknown", Route::pattern);
+
+    // A fault of ours takes down the request that met it, and no other.
+    let answered = AssertUnwindSafe(answer(api, &caller, route, &parts, body)).catch_unwind().await;
+    let answered = answered.unwrap_or_else(|_| Err(Refusal::internal(title::REQUEST, &"it panicked")));
+    let mut answer = answered.unwrap_or_else(|refusal| {
+        if is_worth_a_line(&parts.method, refusal.status) {
+            let now = (api.now)();
+            server.refusals.refused(now, &caller, &parts.method, parts.uri.path(), &refusal);
+        }
+        refusal.into_answer()
+    });
+    kuma_revision(answer.headers_mut(), api.store.present().revision());
+    if parts.method == Method::HEAD {
+        answer = without_body(answer);
+    }
+    api.metrics.observe(pattern, method_label(&parts.method), answer.status().as_u16(), started.elapsed());
+    answer.map(Body::from)
+}
+
+async fn answer(
+    api: &Arc<Api>,
+    caller: &Caller,
+    route: Result<Option<Route>, NotUtf8>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Answer, Refusal> {
+    let asked = api.hosts.admit(parts)?;
+    let route = match route {
+        Ok(Some(route)) => route,
+        Ok(None) => return Err(Refusal::not_found(title::REQUEST)),
+        Err(error) => return Err(Refusal::bad_request(title::REQUEST, error.to_string())),
+    };
+    refuse_other_methods(&route, &parts.method)?;
+    match parts.method {
+        Method::GET | Method::HEAD => get(api, &route, parts, &asked),
+        _ => {
+            api.hosts.admit_write(&parts.headers, &asked)?;
+            change(api, caller, route, parts, body).await
+        }
+    }
+}
+
+fn refuse_other_methods(route: &Route, method: &Method) -> Result<(), Refusal> {
+    let methods = route.methods();
+    if methods.contains(&method.as_str()) {
+        return Ok(());
+    }
+    let details = format!("{method} is not possible here; {} is.", methods.join(", "));
+    Err(Refusal::method_not_allowed(title::REQUEST, details, methods))
+}
+
+fn get(api: &Api, route: &Route, parts: &Parts, asked: &Authority) -> Result<Answer, Refusal> {
+    if *route == Route::Ca {
+        return Ok(index::ca(api));
+    }
+    let title = match route {
+        Route::Item(_) | Route::Insight(_) => title::RETRIEVE,
+        Route::Overview(_) => title::RETRIEVE_OVERVIEW,
+        Route::Collection { .. } | Route::Overviews { .. } | Route::Insights { .. } => title::RETRIEVE_LIST,
+        _ => title::REQUEST,
+    };
+    let format = negotiate::accepted(&parts.headers, title)?;
+    let present = api.store.present();
+    let json: Bytes = match route {
+        Route::Item(key) => return retrieve::item(&present, key, &parts.headers, format),
+        Route::Collection { kind, mesh } => retrieve::collection(&present, *kind, mesh),
+        Route::Overviews { mesh } => retrieve::overviews(&present, mesh, &parts.uri)?,
+        Route::Overview(key) => retrieve::overview(&present, key)?,
+        Route::Insights { mesh } => retrieve::insights(&present, mesh)?,
+        Route::Insight(key) => retrieve::insight(&present, key)?,
+        Route::Index => index::index(api),
+        Route::Catalogue => index::catalogue(api, asked),
+        Route::Config => index::config(api),
+        Route::Ca | Route::Tokens | Route::Bootstrap => return Err(Refusal::not_found(title)),
+    };
+    let mut answer = negotiate::represent(json, format, title)?;
+    kuma_revision(answer.headers_mut(), present.revision());
+    Ok(answer)
+}
+
+async fn change(
+    api: &Arc<Api>,
+    caller: &Caller,
+    route: Route,
+    parts: &Parts,
+    body: Body,
+) -> Result<Answer, Refusal> {
+    let headers = &parts.headers;
+    match route {
+        Route::Item(key) => {
+            if let Some(reason) = &api.read_only {
+                return Err(Refusal::method_not_allowed(title::PROCESS, reason.clone(), &["GET", "HEAD"]));
+            }
+            if parts.method == Method::PUT {
+                write::put(api, caller.clone(), key, headers, body).await
+            } else {
+                write::delete(api, caller.clone(), key, headers).await
+            }
+        }
+        Route::Tokens if !api.tokens_enabled => {
+            let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";
+            Err(Refusal::new(StatusCode::NOT_FOUND, title::TOKEN, details))
+        }
+        Route::Tokens => {
+            negotiate::require_json(headers, title::TOKEN)?;
+            let body = read::body(&api.limits, headers, body, title::TOKEN).await?;
+            tokens::issue(api, caller, &body)
+        }
+        Route::Bootstrap => {
+            negotiate::require_json(headers, title::BOOTSTRAP)?;
+            let body = read::body(&api.limits, headers, body, title::BOOTSTRAP).await?;
+            bootstrap::generate(api, &body)
+        }
+        _ => Err(Refusal::not_found(title::REQUEST)),
+    }
+}
+
+/// What was refused for who asked or from where, and every refused change; a GET of what is not there is everyday life.
+fn is_worth_a_line(method: &Method, status: StatusCode) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+        || matches!(status, StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST)
+}
+
+/// HEAD is answered like GET, length and all, without the body.
+fn without_body(mut answer: Answer) -> Answer {
+    let length = answer.body().len();
+    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    answer.map(|_| Bytes::new())
+}
+
+/// A method as a metric names it: what a client makes up adds no label.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}

@@ -1,0 +1,81 @@
+//! What a valid write will not do as it stands: a tag or a service that nothing carries. Said in `Warning` headers
+//! (RFC 7234, section 5.5), because it is no error: the other half may be written a moment later.
+
+use std::collections::BTreeMap;
+
+use model::{Dataplane, Inbound, Key, Kind, Spec, Tags, TrafficRoute};
+use store::Present;
+
+/// Headers have to stay small, and a person reads no more.
+const WARNINGS: usize = 8;
+const WARNING_CHARS: usize = 240;
+
+/// One sentence each, ready to stand between quotes in a header.
+pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
+    let wanted = match spec {
+        Spec::Dataplane(dataplane) => wanted_by_dataplane(dataplane),
+        Spec::TrafficRoute(route) => wanted_by_route(route),
+        Spec::Mesh(_) => return Vec::new(),
+    };
+    let missing = wanted.into_iter().filter(|(_, tags)| !is_carried(present, &key.mesh, tags));
+    let mut sentences: Vec<String> =
+        missing.take(WARNINGS + 1).map(|(field, tags)| quoted(&sentence(&field, &tags, &key.mesh))).collect();
+    if sentences.len() > WARNINGS {
+        sentences.truncate(WARNINGS);
+        sentences.push("there are more warnings like these".to_owned());
+    }
+    sentences
+}
+
+/// A field, and tags that some inbound should carry.
+type Wanted = Vec<(String, Tags)>;
+
+fn wanted_by_dataplane(dataplane: &Dataplane) -> Wanted {
+    let outbounds = dataplane.outbounds().iter().enumerate();
+    outbounds
+        .map(|(i, outbound)| {
+            let tags = BTreeMap::from([(model::SERVICE_TAG.to_owned(), outbound.service.clone())]);
+            (format!("networking.outbound[{i}].service"), tags)
+        })
+        .collect()
+}
+
+fn wanted_by_route(route: &TrafficRoute) -> Wanted {
+    let sources = route.sources().iter().enumerate();
+    let destinations = route.destinations().iter().enumerate();
+    // A weight of 0 takes nothing, so nothing has to be there.
+    let conf = route.conf().iter().enumerate().filter(|(_, entry)| entry.weight > 0);
+    let sources = sources.map(|(i, selector)| (format!("sources[{i}].match"), selector.tags().clone()));
+    let destinations =
+        destinations.map(|(i, selector)| (format!("destinations[{i}].match"), selector.tags().clone()));
+    let conf = conf.map(|(i, entry)| (format!("conf[{i}].destination"), entry.destination().clone()));
+    sources.chain(destinations).chain(conf).collect()
+}
+
+fn is_carried(present: &Present, mesh: &str, tags: &Tags) -> bool {
+    present.list(Kind::Dataplane, mesh).any(|(_, entry)| match &*entry.spec {
+        Spec::Dataplane(dataplane) => {
+            dataplane.inbounds().iter().map(Inbound::tags).any(|carried| model::matches(tags, carried))
+        }
+        _ => false,
+    })
+}
+
+fn sentence(field: &str, tags: &Tags, mesh: &str) -> String {
+    let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{field}: no dataplane in mesh {mesh} carries {}", tags.join(" "))
+}
+
+/// As the inside of a quoted string in a header, printable ASCII alone.
+fn quoted(sentence: &str) -> String {
+    let escape = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        ' '..='~' => c.to_string(),
+        _ => "?".to_owned(),
+    };
+    let mut text: String = sentence.chars().take(WARNING_CHARS).map(escape).collect();
+    if sentence.chars().nth(WARNING_CHARS).is_some() {
+        text.push_str("...");
+    }
+    text
+}
