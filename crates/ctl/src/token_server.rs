@@ -32,11 +32,12 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) valid_for: Option<&'a str>,
 }
 
+/// Each has its cause as its source.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("failed to create dataplane token client: {0}")]
+    #[error("failed to create dataplane token client")]
     NoClient(#[source] NoClient),
-    #[error("failed to generate a dataplane token: {0}")]
+    #[error("failed to generate a dataplane token")]
     NotGenerated(#[source] NoToken),
 }
 
@@ -56,7 +57,7 @@ pub(crate) enum NoClient {
     Remote(&'static str),
     #[error("certificates has to be configured to use https destination")]
     NoCertificate,
-    #[error("could not configure tls for dataplane token client: {0}")]
+    #[error("could not configure tls for dataplane token client")]
     BadCertificate(#[from] BadCertificate),
 }
 
@@ -65,7 +66,7 @@ pub(crate) enum NoClient {
 pub(crate) enum NoToken {
     #[error("unexpected status code {status}. Expected 200{}", .refusal.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
     Status { status: u16, refusal: Option<Refusal> },
-    #[error("could not execute the request: {0}")]
+    #[error("could not execute the request")]
     NoAnswer(#[from] NoAnswer),
 }
 

@@ -34,9 +34,7 @@ Examples:
 
 /// The singular of each kind of the table, or its plural.
 fn kind_parser() -> impl TypedValueParser<Value = Kind> {
-    let value = |&kind: &Kind| {
-        PossibleValue::new(names::singular_path(kind)).alias(kind.path()).aliases(kind.other_paths())
-    };
+    let value = |&kind: &Kind| PossibleValue::new(names::singular_path(kind)).alias(kind.path());
     PossibleValuesParser::new(Kind::ALL.iter().map(value)).try_map(|text| {
         let named = |kind: &Kind| names::singular_path(*kind) == text;
         Kind::ALL.iter().copied().find(named).or_else(|| Kind::from_path(&text)).ok_or("no type of resource")

@@ -62,7 +62,7 @@ fn command_of(kind: Kind) -> Command {
     };
     let path = kind.path();
     let examples = format!("Examples:\n  kumactl get {path}{mesh}\n  kumactl get {path}{mesh} -o yaml");
-    GetArgs::augment_args(Command::new(path).aliases(kind.other_paths()).about(about).after_help(examples))
+    GetArgs::augment_args(Command::new(path).about(about).after_help(examples))
 }
 
 pub(super) async fn run(

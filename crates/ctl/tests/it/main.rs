@@ -1,0 +1,10 @@
+//! `kumactl` as its users run it: the real program, against an API whose answers the test gives.
+
+mod fake_api;
+mod program;
+
+mod apply;
+mod config;
+mod read;
+mod token;
+mod usage;
