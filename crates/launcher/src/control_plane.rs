@@ -3,7 +3,6 @@
 //! The token is sent with the bootstrap request alone, and only over a connection that has been verified or does not leave
 //! this machine. The one request that trusts nobody fetches the CA, which is believed only if the token names it.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
@@ -280,19 +279,18 @@ fn hint(status: StatusCode) -> &'static str {
 }
 
 /// A certificate does not get better by waiting, though reqwest calls it a failure to connect.
-fn certificate_problem(error: &reqwest::Error) -> Option<String> {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let of_io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| of_io.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(tls @ rustls::Error::InvalidCertificate(_)) = tls {
-            return Some(tls.to_string());
-        }
-        source = inner.source();
+fn certificate_problem(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match error.downcast_ref::<rustls::Error>() {
+        Some(tls @ rustls::Error::InvalidCertificate(_)) => return Some(tls.to_string()),
+        Some(_) => return None,
+        None => {}
     }
-    None
+    // An I/O error leaves out, of what it wraps, the outermost error itself.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(inner) => certificate_problem(inner),
+        None => certificate_problem(error.source()?),
+    }
 }
 
 /// The innermost error says most: `Connection refused (os error 111)`.

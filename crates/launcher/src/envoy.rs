@@ -33,8 +33,8 @@ pub(crate) struct Envoy {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvoyError {
-    #[error("there is no Envoy: looked for {}; {INSTALL}", list(looked))]
-    Absent { looked: Vec<PathBuf> },
+    #[error("there is no Envoy: no program `{}` {places}; {INSTALL}", asked.display())]
+    Absent { asked: PathBuf, places: String },
     #[error("{path} cannot be executed; if it is Envoy, `chmod +x {path}`, else {INSTALL}", path = path.display())]
     NotExecutable { path: PathBuf },
     #[error("{} cannot be run: {reason}; {INSTALL}", path.display())]
@@ -60,7 +60,10 @@ pub(crate) struct Places<'a> {
 impl Envoy {
     /// Finds the program and asks it for its version.
     pub(crate) async fn find(asked: &Path, places: &Places<'_>) -> Result<Self, EnvoyError> {
-        let program = first_program(candidates(asked, places))?;
+        let program = first_program(&candidates(asked, places)).map_err(|file| match file {
+            Some(path) => EnvoyError::NotExecutable { path },
+            None => EnvoyError::Absent { asked: asked.to_owned(), places: places.describe(asked) },
+        })?;
         let output = ask_version(&program).await?;
         let version = parse_version(&output).ok_or_else(|| EnvoyError::NotEnvoy {
             path: program.clone(),
@@ -93,6 +96,19 @@ impl Envoy {
     }
 }
 
+impl Places<'_> {
+    /// Where `asked` was looked for; the folders of PATH would hide the rest of the sentence.
+    fn describe(&self, asked: &Path) -> String {
+        if asked.is_absolute() {
+            return "is there".to_owned();
+        }
+        let beside = self.beside.unwrap_or(Path::new("?")).display();
+        let here = self.working_directory.display();
+        let in_search_path = if asked.components().count() > 1 { "" } else { ", nor in PATH" };
+        format!("beside kuma-dp (in {beside}), nor in the working directory {here}{in_search_path}")
+    }
+}
+
 fn candidates(asked: &Path, places: &Places<'_>) -> Vec<PathBuf> {
     if asked.is_absolute() {
         return vec![asked.to_owned()];
@@ -107,16 +123,11 @@ fn candidates(asked: &Path, places: &Places<'_>) -> Vec<PathBuf> {
     beside.into_iter().chain([here]).chain(in_search_path).collect()
 }
 
-/// The first that can be executed; if there is none, a file that cannot be is the better explanation.
-fn first_program(candidates: Vec<PathBuf>) -> Result<PathBuf, EnvoyError> {
-    let files: Vec<_> = candidates.iter().filter(|path| path.is_file()).collect();
-    if let Some(program) = files.iter().find(|path| is_executable(path)) {
-        return Ok((*program).clone());
-    }
-    match files.first() {
-        Some(path) => Err(EnvoyError::NotExecutable { path: (*path).clone() }),
-        None => Err(EnvoyError::Absent { looked: candidates }),
-    }
+/// The first that can be executed; else, because it explains better, the first file that cannot.
+fn first_program(candidates: &[PathBuf]) -> Result<PathBuf, Option<PathBuf>> {
+    let mut files = candidates.iter().filter(|path| path.is_file());
+    let first = files.clone().next();
+    files.find(|path| is_executable(path)).cloned().ok_or_else(|| first.cloned())
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -158,10 +169,6 @@ fn parse_version(output: &str) -> Option<Version> {
     let mut numbers = text.split('.');
     let (major, minor) = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
     Some(Version { major, minor, text: text.to_owned() })
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use crate::admin::AdminAddress;
+use crate::admin::{AdminAddress, AdminError};
 use crate::command_line::RunOptions;
 use crate::control_plane::{self, BootstrapRequest, ControlPlaneError, Onboarding, Trust};
 use crate::envoy::{Envoy, EnvoyError, Places};
@@ -146,7 +146,7 @@ async fn end_leftover(folder: &Folder) -> Result<(), RunError> {
     if admin.post("/quitquitquit").await.is_ok() {
         warn!(socket, "ending an Envoy that an earlier kuma-dp has left behind");
     }
-    while admin.get("/ready").await.is_ok() {
+    while !matches!(admin.get("/ready").await, Err(AdminError::Unreachable { .. })) {
         if Instant::now() > deadline {
             return Err(RunError::Leftover { socket });
         }

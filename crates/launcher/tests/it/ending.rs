@@ -1,0 +1,91 @@
+//! How it ends: drained, in a hurry, or because Envoy did. The status is Envoy's.
+
+use nix::sys::signal::Signal;
+
+use crate::fake_admin::FakeAdmin;
+use crate::fake_control_plane::{Ca, FakeControlPlane};
+use crate::kuma_dp::{Home, Running};
+
+/// A kuma-dp whose Envoy is ready and has one connection.
+async fn start(home: &Home, ca: &Ca, arguments: &[&str]) -> (Running, FakeAdmin) {
+    let control_plane = FakeControlPlane::http(ca, None).await;
+    let mut command = home.run(&control_plane.url);
+    command.args(arguments);
+    let mut kuma_dp = Running::start(command);
+    kuma_dp.envoy().await;
+    let admin = FakeAdmin::listen(&home.path("config/admin.sock"));
+    kuma_dp.line("Envoy is ready").await;
+    (kuma_dp, admin)
+}
+
+#[tokio::test]
+async fn a_signal_drains_envoy_until_its_last_connection_is_gone() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let ca = Ca::new();
+        let home = Home::new(&ca.pin());
+        let (kuma_dp, mut admin) = start(&home, &ca, &["--drain-time", "1h"]).await;
+        kuma_dp.signal(signal);
+        assert_eq!(admin.asked().await, "POST /healthcheck/fail");
+        assert_eq!(admin.asked().await, "POST /drain_listeners?graceful&skip_exit");
+        assert_eq!(admin.asked().await, "GET /stats?filter=downstream_cx_active");
+        assert_eq!(admin.asked().await, "GET /stats?filter=downstream_cx_active");
+        assert!(!home.path("terminated").exists(), "a connection is left");
+        admin.last_connection_ends();
+        let (status, stderr) = kuma_dp.end().await;
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert!(stderr.contains("no connection is left"), "{stderr}");
+        assert!(home.path("terminated").exists(), "Envoy was not told to end");
+    }
+}
+
+#[tokio::test]
+async fn not_longer_than_the_drain_time() {
+    let ca = Ca::new();
+    let home = Home::new(&ca.pin());
+    let (kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "100ms"]).await;
+    kuma_dp.signal(Signal::SIGTERM);
+    let (status, stderr) = kuma_dp.end().await;
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("the drain time is over"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_second_signal_skips_the_drain() {
+    let ca = Ca::new();
+    let home = Home::new(&ca.pin());
+    let (mut kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "1h"]).await;
+    kuma_dp.signal(Signal::SIGTERM);
+    kuma_dp.line("draining Envoy").await;
+    kuma_dp.signal(Signal::SIGINT);
+    let (status, stderr) = kuma_dp.end().await;
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("the drain is skipped"), "{stderr}");
+}
+
+#[tokio::test]
+async fn an_envoy_that_crashes_gives_its_status() {
+    let ca = Ca::new();
+    let home = Home::new(&ca.pin());
+    let (kuma_dp, _admin) = start(&home, &ca, &[]).await;
+    let _folder = home.crash_envoy();
+    let (status, stderr) = kuma_dp.end().await;
+    assert_eq!(status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("Envoy ended by itself, with exit status: 7"), "{stderr}");
+}
+
+#[tokio::test]
+async fn an_envoy_that_does_not_end_is_killed() {
+    let ca = Ca::new();
+    let home = Home::new(&ca.pin());
+    let control_plane = FakeControlPlane::http(&ca, None).await;
+    let mut command = home.run(&control_plane.url);
+    command.args(["--drain-time", "0"]).env("FAKE_ENVOY_DEAF", "1");
+    let mut kuma_dp = Running::start(command);
+    kuma_dp.envoy().await;
+    let _admin = FakeAdmin::listen(&home.path("config/admin.sock"));
+    kuma_dp.line("Envoy is ready").await;
+    kuma_dp.signal(Signal::SIGTERM);
+    let (status, stderr) = kuma_dp.end().await;
+    assert_eq!(status.code(), Some(128 + 9), "{stderr}");
+    assert!(stderr.contains("it is killed"), "{stderr}");
+}

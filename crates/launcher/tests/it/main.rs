@@ -1,0 +1,10 @@
+//! kuma-dp as its users meet it: the program, a control plane that answers as told, and an Envoy that records how it was used.
+
+mod ending;
+mod fake_admin;
+mod fake_control_plane;
+mod kuma_dp;
+mod onboarding;
+mod refusals;
+mod retrying;
+mod token_rotation;
