@@ -1,0 +1,159 @@
+use envoy_types::pb::envoy::config::core::v3::ExtensionConfigSource;
+use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain};
+use envoy_types::pb::google::protobuf::Any;
+
+use super::*;
+
+fn resource(name: &str, version: &str, message: &impl Message) -> Resource {
+    let any = Any { type_url: String::new(), value: message.encode_to_vec() };
+    Resource {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        resource: Some(any),
+        ..Resource::default()
+    }
+}
+
+fn cluster(name: &str, version: &str, discovery: DiscoveryType) -> Resource {
+    let cluster_discovery_type = Some(ClusterDiscoveryType::Type(discovery.into()));
+    resource(name, version, &Cluster { cluster_discovery_type, ..Cluster::default() })
+}
+
+fn listener(name: &str, version: &str, extension: &str) -> Resource {
+    let config_type = Some(ConfigType::ConfigDiscovery(ExtensionConfigSource::default()));
+    let filter = Filter { name: extension.to_owned(), config_type };
+    let chain = FilterChain { filters: vec![filter], ..FilterChain::default() };
+    resource(name, version, &Listener { filter_chains: vec![chain], ..Listener::default() })
+}
+
+/// Endpoints and extensions are kept by name; what they say does not matter to the conversation.
+fn opaque(name: &str, version: &str) -> Resource {
+    Resource { name: name.to_owned(), version: version.to_owned(), ..Resource::default() }
+}
+
+fn response(resource_type: ResourceType, nonce: &str, resources: Vec<Resource>) -> DeltaDiscoveryResponse {
+    DeltaDiscoveryResponse {
+        type_url: resource_type.url().to_owned(),
+        nonce: nonce.to_owned(),
+        resources,
+        ..DeltaDiscoveryResponse::default()
+    }
+}
+
+/// Requests in short: `cds ack n1`, `eds +a +b -c`, `lds {x=1}` for the versions held.
+fn said(requests: &[DeltaDiscoveryRequest]) -> Vec<String> {
+    requests.iter().map(in_short).collect()
+}
+
+fn in_short(request: &DeltaDiscoveryRequest) -> String {
+    let mut words = match ResourceType::from_url(&request.type_url).expect("a known type") {
+        ResourceType::Cluster => vec!["cds".to_owned()],
+        ResourceType::Endpoint => vec!["eds".to_owned()],
+        ResourceType::Listener => vec!["lds".to_owned()],
+        ResourceType::Extension => vec!["ecds".to_owned()],
+    };
+    words.extend(request.node.iter().map(|_| "node".to_owned()));
+    words.extend((!request.response_nonce.is_empty()).then(|| format!("ack {}", request.response_nonce)));
+    words.extend(request.resource_names_subscribe.iter().map(|name| format!("+{name}")));
+    words.extend(request.resource_names_unsubscribe.iter().map(|name| format!("-{name}")));
+    let held: BTreeMap<_, _> = request.initial_resource_versions.iter().collect();
+    words.extend(held.iter().map(|(name, version)| format!("{name}={version}")));
+    words.join(" ")
+}
+
+fn configured() -> Conversation {
+    let mut it = Conversation::default();
+    assert_eq!(said(&it.open(Node::default())), ["cds node"]);
+
+    let clusters =
+        vec![cluster("web", "1", DiscoveryType::Eds), cluster("local", "2", DiscoveryType::Static)];
+    let requests = it.receive(&response(ResourceType::Cluster, "n1", clusters)).expect("asked for");
+    assert_eq!(said(&requests), ["eds +web"], "clusters are not acknowledged while one is warming");
+    assert!(!it.is_configured());
+
+    let requests =
+        it.receive(&response(ResourceType::Endpoint, "n2", vec![opaque("web", "3")])).expect("asked for");
+    assert_eq!(said(&requests), ["eds ack n2", "cds ack n1", "lds"]);
+
+    let listeners = vec![listener("in", "4", "tcp:in")];
+    let requests = it.receive(&response(ResourceType::Listener, "n3", listeners)).expect("asked for");
+    assert_eq!(said(&requests), ["ecds +tcp:in", "lds ack n3"]);
+    assert!(!it.is_configured(), "an extension is missing");
+
+    let extensions = vec![opaque("tcp:in", "5")];
+    let requests = it.receive(&response(ResourceType::Extension, "n4", extensions)).expect("asked for");
+    assert_eq!(said(&requests), ["ecds ack n4"]);
+    assert!(it.is_configured());
+    it
+}
+
+#[test]
+fn a_proxy_comes_up_clusters_first_and_listeners_when_warm() {
+    configured();
+}
+
+#[test]
+fn an_empty_configuration_is_a_configuration() {
+    let mut it = Conversation::default();
+    it.open(Node::default());
+    let requests = it.receive(&response(ResourceType::Cluster, "n1", Vec::new())).expect("asked for");
+    assert_eq!(said(&requests), ["cds ack n1", "lds"]);
+    it.receive(&response(ResourceType::Listener, "n2", Vec::new())).expect("asked for");
+    assert!(it.is_configured());
+}
+
+#[test]
+fn a_changed_cluster_is_acknowledged_when_its_endpoints_came_again() {
+    let mut it = configured();
+    let clusters = vec![cluster("web", "6", DiscoveryType::Eds)];
+    let requests = it.receive(&response(ResourceType::Cluster, "n5", clusters)).expect("asked for");
+    assert_eq!(said(&requests), [""; 0], "the name is subscribed already");
+    assert!(!it.is_configured());
+    let requests =
+        it.receive(&response(ResourceType::Endpoint, "n6", vec![opaque("web", "3")])).expect("asked for");
+    assert_eq!(said(&requests), ["eds ack n6", "cds ack n5"]);
+}
+
+#[test]
+fn what_is_removed_is_no_longer_asked_for() {
+    let mut it = configured();
+    let removal = |resource_type, nonce, name: &str| DeltaDiscoveryResponse {
+        removed_resources: vec![name.to_owned()],
+        ..response(resource_type, nonce, Vec::new())
+    };
+    let requests = it.receive(&removal(ResourceType::Listener, "n5", "in")).expect("asked for");
+    assert_eq!(said(&requests), ["ecds -tcp:in", "lds ack n5"]);
+    let requests = it.receive(&removal(ResourceType::Cluster, "n6", "web")).expect("asked for");
+    assert_eq!(said(&requests), ["eds -web", "cds ack n6"]);
+    assert!(it.is_configured());
+}
+
+#[test]
+fn on_a_new_stream_it_says_what_it_holds_and_waits_for_the_named() {
+    let mut it = configured();
+    let requests = it.open(Node::default());
+    assert_eq!(
+        said(&requests),
+        ["cds node local=2 web=1", "eds +web web=3", "lds in=4", "ecds +tcp:in tcp:in=5"]
+    );
+    assert!(!it.is_configured());
+    it.receive(&response(ResourceType::Endpoint, "m1", vec![opaque("web", "3")])).expect("asked for");
+    it.receive(&response(ResourceType::Extension, "m2", vec![opaque("tcp:in", "5")])).expect("asked for");
+    assert!(it.is_configured(), "clusters and listeners that it holds need no answer");
+}
+
+#[test]
+fn what_was_not_asked_for_is_an_error() {
+    let mut it = configured();
+    let other = || vec![opaque("other", "1")];
+    assert_eq!(
+        it.receive(&response(ResourceType::Endpoint, "n5", other())),
+        Err(ProtocolError::NotSubscribed(ResourceType::Endpoint, "other".to_owned()))
+    );
+    assert_eq!(
+        it.receive(&response(ResourceType::Cluster, "n6", other())),
+        Err(ProtocolError::Undecodable(ResourceType::Cluster, "other".to_owned()))
+    );
+    let unknown = DeltaDiscoveryResponse { type_url: "x".to_owned(), ..DeltaDiscoveryResponse::default() };
+    assert_eq!(it.receive(&unknown), Err(ProtocolError::UnknownType("x".to_owned())));
+}

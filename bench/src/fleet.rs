@@ -1,0 +1,283 @@
+//! All simulated proxies, and the board on which they note what they received, so that nobody has to ask them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::change::Change;
+use crate::conversation::{ProtocolError, ResourceType};
+use crate::proxy::{self, Surroundings};
+
+/// Running proxies. They end when this is dropped.
+pub(crate) struct Fleet {
+    surroundings: Arc<Surroundings>,
+    round: watch::Sender<u32>,
+    _proxies: JoinSet<()>,
+}
+
+/// Where the proxies note what happened.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    notes: Mutex<Notes>,
+    /// Told when what is waited for has come, or cannot come any more. There is one who waits.
+    progress: Notify,
+}
+
+#[derive(Debug)]
+struct Notes {
+    round_began: Instant,
+    /// Of the present round, since it began.
+    configured: BTreeMap<u32, Duration>,
+    proxies: usize,
+    traffic: Traffic,
+    lost: u64,
+    last_loss: Option<String>,
+    violation: Option<String>,
+    watched: Option<Watched>,
+}
+
+/// A change under way.
+#[derive(Debug)]
+struct Watched {
+    change: Change,
+    missing: BTreeSet<u32>,
+    acknowledged: Vec<Instant>,
+    unexpected: u64,
+    first_unexpected: Option<String>,
+}
+
+/// What the control plane sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    pub(crate) responses: BTreeMap<ResourceType, u64>,
+    /// Of responses, without framing and TLS.
+    pub(crate) bytes: u64,
+}
+
+/// How long a round took until all proxies were configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Round {
+    /// Sorted, one a proxy, since the round began.
+    pub(crate) configured: Vec<Duration>,
+    pub(crate) traffic: Traffic,
+    pub(crate) lost: u64,
+}
+
+/// How a change reached those who had to hear of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Spread {
+    pub(crate) last_acknowledged: Instant,
+    pub(crate) traffic: Traffic,
+    /// Responses that nobody should have received, and the first of them in words.
+    pub(crate) unexpected: u64,
+    pub(crate) first_unexpected: Option<String>,
+}
+
+impl Fleet {
+    /// Opens one stream a token, all at once.
+    pub(crate) fn start(surroundings: Surroundings, tokens: Vec<String>) -> Self {
+        let surroundings = Arc::new(surroundings);
+        let (round, receiver) = watch::channel(0);
+        let mut proxies = JoinSet::new();
+        surroundings.board.begin_round(tokens.len());
+        for (number, token) in (0..).zip(tokens) {
+            proxies.spawn(proxy::run(surroundings.clone(), number, token, receiver.clone()));
+        }
+        Self { surroundings, round, _proxies: proxies }
+    }
+
+    /// Closes all streams and opens them again, all at once.
+    pub(crate) fn reconnect(&self) {
+        let proxies = self.board().notes().proxies;
+        self.board().begin_round(proxies);
+        self.round.send_modify(|round| *round += 1);
+    }
+
+    /// Waits until every proxy has all that it asked for since the round began.
+    pub(crate) async fn configured(&self, deadline: Duration) -> anyhow::Result<Round> {
+        let done = |notes: &Notes| notes.configured.len() == notes.proxies;
+        self.wait(deadline, done).await.with_context(|| {
+            let notes = self.board().notes();
+            format!("{} of {} proxies are configured", notes.configured.len(), notes.proxies)
+        })?;
+        let notes = self.board().notes();
+        let mut configured: Vec<Duration> = notes.configured.values().copied().collect();
+        configured.sort_unstable();
+        Ok(Round { configured, traffic: notes.traffic.clone(), lost: notes.lost })
+    }
+
+    /// Announces a change before it is written: who has to receive it. Traffic is counted from here.
+    pub(crate) fn expect(&self, change: Change, by: BTreeSet<u32>) {
+        let mut notes = self.board().notes();
+        notes.traffic = Traffic::default();
+        notes.watched = Some(Watched {
+            change,
+            missing: by,
+            acknowledged: Vec::new(),
+            unexpected: 0,
+            first_unexpected: None,
+        });
+    }
+
+    /// Waits until all have received and acknowledged it, and for `settle` longer for what nobody should receive.
+    pub(crate) async fn spread(&self, deadline: Duration, settle: Duration) -> anyhow::Result<Spread> {
+        let done = |notes: &Notes| notes.watched.as_ref().is_none_or(|watched| watched.missing.is_empty());
+        self.wait(deadline, done).await.with_context(|| {
+            let notes = self.board().notes();
+            let missing = notes.watched.as_ref().map_or(0, |watched| watched.missing.len());
+            format!("{missing} proxies did not receive what they should")
+        })?;
+        tokio::time::sleep(settle).await;
+        let mut notes = self.board().notes();
+        let watched = notes.watched.take().context("no change was announced")?;
+        Ok(Spread {
+            last_acknowledged: watched
+                .acknowledged
+                .iter()
+                .max()
+                .copied()
+                .context("nobody had to hear of it")?,
+            traffic: notes.traffic.clone(),
+            unexpected: watched.unexpected,
+            first_unexpected: watched.first_unexpected,
+        })
+    }
+
+    /// What was sent since the last change was announced, or the round began.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.board().notes().traffic.clone()
+    }
+
+    fn board(&self) -> &Board {
+        &self.surroundings.board
+    }
+
+    async fn wait(&self, deadline: Duration, done: impl Fn(&Notes) -> bool) -> anyhow::Result<()> {
+        let waiting = async {
+            loop {
+                {
+                    let notes = self.board().notes();
+                    if let Some(violation) = &notes.violation {
+                        bail!("{violation}");
+                    }
+                    if done(&notes) {
+                        return Ok(());
+                    }
+                }
+                self.board().progress.notified().await;
+            }
+        };
+        if let Ok(result) = timeout(deadline, waiting).await {
+            return result;
+        }
+        let notes = self.board().notes();
+        let loss = notes.last_loss.as_deref().unwrap_or("no stream was lost");
+        bail!("nothing more came within {} s; streams lost: {} ({loss})", deadline.as_secs(), notes.lost)
+    }
+}
+
+impl Board {
+    /// A response was received, and what there is to say to it was said.
+    pub(crate) fn answered(&self, proxy: u32, response: &DeltaDiscoveryResponse, bytes: usize) {
+        let now = Instant::now();
+        let mut notes = self.notes();
+        notes.traffic.count(response, bytes);
+        if let Some(watched) = &mut notes.watched {
+            watched.note(proxy, response, now);
+            if watched.missing.is_empty() {
+                self.progress.notify_one();
+            }
+        }
+    }
+
+    /// A proxy has all that it asked for.
+    pub(crate) fn configured(&self, proxy: u32) {
+        let mut notes = self.notes();
+        let elapsed = notes.round_began.elapsed();
+        notes.configured.entry(proxy).or_insert(elapsed);
+        if notes.configured.len() == notes.proxies {
+            self.progress.notify_one();
+        }
+    }
+
+    /// A stream broke, and will be opened again.
+    pub(crate) fn lost(&self, proxy: u32, error: &anyhow::Error) {
+        let mut notes = self.notes();
+        notes.lost += 1;
+        notes.last_loss = Some(format!("proxy {proxy}: {error:#}"));
+    }
+
+    /// The control plane sent what it may not send: nothing that is measured afterwards counts.
+    pub(crate) fn violated(&self, proxy: u32, violation: &ProtocolError) {
+        self.notes().violation.get_or_insert_with(|| format!("proxy {proxy} received {violation}"));
+        self.progress.notify_one();
+    }
+
+    fn begin_round(&self, proxies: usize) {
+        *self.notes() = Notes { proxies, ..Notes::default() };
+    }
+
+    /// Notes are complete at every step, so those of a thread that panicked are good, too.
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Notes {
+    fn default() -> Self {
+        Self {
+            round_began: Instant::now(),
+            configured: BTreeMap::new(),
+            proxies: 0,
+            traffic: Traffic::default(),
+            lost: 0,
+            last_loss: None,
+            violation: None,
+            watched: None,
+        }
+    }
+}
+
+impl Watched {
+    fn note(&mut self, proxy: u32, response: &DeltaDiscoveryResponse, now: Instant) {
+        if self.missing.contains(&proxy) && self.change.is_in(response) {
+            self.missing.remove(&proxy);
+            self.acknowledged.push(now);
+            return;
+        }
+        self.unexpected += 1;
+        self.first_unexpected.get_or_insert_with(|| {
+            let names: Vec<&str> = response.resources.iter().map(|it| it.name.as_str()).collect();
+            format!(
+                "proxy {proxy}: {} {names:?}, removed {:?}",
+                response.type_url, response.removed_resources
+            )
+        });
+    }
+}
+
+impl Traffic {
+    fn count(&mut self, response: &DeltaDiscoveryResponse, bytes: usize) {
+        if let Some(resource_type) = ResourceType::from_url(&response.type_url) {
+            *self.responses.entry(resource_type).or_default() += 1;
+        }
+        self.bytes += bytes as u64;
+    }
+
+    pub(crate) fn all_responses(&self) -> u64 {
+        self.responses.values().sum()
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("board", self.board()).finish_non_exhaustive()
+    }
+}

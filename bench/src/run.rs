@@ -1,0 +1,283 @@
+//! The steps of one measurement, in order.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::change::Change;
+use crate::control_plane::{self, ControlPlane};
+use crate::fleet::{Board, Fleet, Round};
+use crate::http_api::{Counters, HttpApi};
+use crate::options::Options;
+use crate::process::{self, Usage};
+use crate::proxy::{self, Surroundings};
+use crate::report::{Figures, Idle, Storm, WriteRun, Writes};
+use crate::topology::Topology;
+
+const ROUTE: &str = "bench-split";
+
+/// For the status that the control plane records after the last push, before it is watched idling.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Two ends of every connection, but only one here; and some for everything else.
+const OTHER_FILES: u64 = 1000;
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let topology = Topology::new(options.proxies, options.services, options.outbounds)?;
+    raise_file_limit(u64::from(options.proxies) + OTHER_FILES)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    let figures = runtime.block_on(measure_and_stop(options, topology))?;
+
+    figures.print(&mut io::stdout().lock()).context("the table cannot be printed")?;
+    if let Some(path) = &options.json {
+        let text = format!("{:#}\n", figures.to_json());
+        fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let faults = figures.faults();
+    ensure!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+fn raise_file_limit(needed: u64) -> anyhow::Result<()> {
+    let limit = rlimit::increase_nofile_limit(needed).context("the limit of open files cannot be read")?;
+    ensure!(
+        limit >= needed,
+        "{needed} open files are needed and {limit} allowed: raise it with `ulimit -Hn`"
+    );
+    Ok(())
+}
+
+async fn measure_and_stop(options: &Options, topology: Topology) -> anyhow::Result<Figures> {
+    let program = match &options.kuma_cp {
+        Some(path) => path.clone(),
+        None => control_plane::beside_this_program()?,
+    };
+    let control_plane = ControlPlane::start(&program, &options.log_level, options.deadline()).await?;
+    let bench = Bench::new(options, topology, &control_plane)?;
+    let measured = tokio::select! {
+        measured = Box::pin(bench.measure()) => {
+            measured.with_context(|| format!("the end of kuma-cp's log:\n{}", control_plane.log_tail()))
+        }
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let stopped = control_plane.stop().await;
+    let figures = measured?;
+    stopped?;
+    Ok(figures)
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    topology: Topology,
+    control_plane: &'a ControlPlane,
+    api: HttpApi,
+}
+
+/// The server's counters and its use of the machine at one moment.
+struct Reading {
+    counters: Counters,
+    usage: Usage,
+}
+
+/// The three writes that are measured.
+#[derive(Clone, Copy)]
+enum Write {
+    EndpointAdded,
+    RoutePut,
+    EndpointRemoved,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        options: &'a Options,
+        topology: Topology,
+        control_plane: &'a ControlPlane,
+    ) -> anyhow::Result<Self> {
+        let api = HttpApi::new(control_plane.api, control_plane.diagnostics)?;
+        Ok(Self { options, topology, control_plane, api })
+    }
+
+    async fn measure(&self) -> anyhow::Result<Figures> {
+        let empty = self.read().await?;
+        let (registered, ()) = timed(self.api.register(self.topology)).await?;
+        say(&format!("{} dataplanes registered", self.topology.proxies));
+        let (tokens_made, tokens) = timed(self.api.tokens(self.topology)).await?;
+
+        let (storm, fleet) = self.connect(tokens).await?;
+        say(&format!("{} proxies configured", self.topology.proxies));
+        let mut writes = Vec::new();
+        for write in [Write::EndpointAdded, Write::RoutePut, Write::EndpointRemoved] {
+            writes.push(Writes { name: write.name(), runs: Vec::new() });
+        }
+        for repeat in 0..self.options.repeats {
+            for (row, write) in
+                [Write::EndpointAdded, Write::RoutePut, Write::EndpointRemoved].into_iter().enumerate()
+            {
+                let run = self.write(&fleet, write, repeat).await;
+                writes[row].runs.push(run.with_context(|| write.name())?);
+            }
+        }
+        say("writes done");
+        let idle = self.idle(&fleet).await?;
+        let reconnected = self.reconnect(&fleet).await?;
+        let end = self.read().await?;
+        Ok(Figures {
+            topology: self.topology,
+            empty: empty.usage,
+            registered,
+            tokens_made,
+            storm,
+            writes,
+            idle,
+            reconnected,
+            end: end.usage,
+        })
+    }
+
+    async fn connect(&self, tokens: Vec<String>) -> anyhow::Result<(Storm, Fleet)> {
+        let surroundings = Surroundings {
+            topology: self.topology,
+            xds: self.control_plane.xds,
+            tls: proxy::tls(&self.control_plane.ca_pem)?,
+            extensions: proxy::extensions(),
+            board: Board::default(),
+        };
+        let before = self.read().await?;
+        let fleet = Fleet::start(surroundings, tokens);
+        let round = fleet.configured(self.options.deadline()).await?;
+        Ok((self.storm(&before, round).await?, fleet))
+    }
+
+    async fn reconnect(&self, fleet: &Fleet) -> anyhow::Result<Storm> {
+        let before = self.read().await?;
+        fleet.reconnect();
+        let round = fleet.configured(self.options.deadline()).await.context("reconnecting")?;
+        self.storm(&before, round).await
+    }
+
+    async fn storm(&self, before: &Reading, round: Round) -> anyhow::Result<Storm> {
+        let after = self.read().await?;
+        Ok(Storm {
+            configured: round.configured,
+            traffic: round.traffic,
+            lost: round.lost,
+            cpu: after.usage.cpu.saturating_sub(before.usage.cpu),
+            plans: after.counters.plans - before.counters.plans,
+            resident_kib: after.usage.resident_kib,
+        })
+    }
+
+    async fn write(&self, fleet: &Fleet, write: Write, repeat: u32) -> anyhow::Result<WriteRun> {
+        let before = self.read().await?;
+        let (change, by) = write.expected(self.topology, repeat);
+        let subscribers = by.len();
+        fleet.expect(change, by);
+
+        let sent = Instant::now();
+        let answered = self.carry_out(write, repeat).await?;
+        let spread = fleet.spread(self.options.deadline(), self.options.settle()).await?;
+        let after = self.read().await?;
+        Ok(WriteRun {
+            subscribers,
+            http: answered - sent,
+            // The first proxies may hear of a write before its author does.
+            after_answer: spread.last_acknowledged.saturating_duration_since(answered),
+            plans: after.counters.plans - before.counters.plans,
+            traffic: spread.traffic,
+            unexpected: spread.unexpected,
+            first_unexpected: spread.first_unexpected,
+        })
+    }
+
+    async fn carry_out(&self, write: Write, repeat: u32) -> anyhow::Result<Instant> {
+        let extra = extra_dataplane(self.topology, repeat);
+        match write {
+            Write::EndpointAdded => self.api.put("dataplanes", &self.topology.dataplane(extra)).await,
+            Write::EndpointRemoved => self.api.delete("dataplanes", &Topology::dataplane_name(extra)).await,
+            Write::RoutePut => {
+                let route = self.topology.split_route(ROUTE, 0, weight(repeat));
+                self.api.put("traffic-routes", &route).await
+            }
+        }
+    }
+
+    async fn idle(&self, fleet: &Fleet) -> anyhow::Result<Idle> {
+        tokio::time::sleep(QUIET).await;
+        let (before, sent_before) = (self.read().await?, fleet.traffic());
+        let began = Instant::now();
+        tokio::time::sleep(Duration::from_secs(self.options.idle)).await;
+        let (elapsed, after) = (began.elapsed(), self.read().await?);
+        Ok(Idle {
+            elapsed,
+            cpu: after.usage.cpu.saturating_sub(before.usage.cpu),
+            store_reads: after.counters.store_reads - before.counters.store_reads,
+            plans: after.counters.plans - before.counters.plans,
+            responses: fleet.traffic().all_responses() - sent_before.all_responses(),
+        })
+    }
+
+    async fn read(&self) -> anyhow::Result<Reading> {
+        let counters = self.api.counters().await?;
+        Ok(Reading { counters, usage: process::usage(self.control_plane.pid())? })
+    }
+}
+
+impl Write {
+    fn name(self) -> &'static str {
+        match self {
+            Self::EndpointAdded => "endpoint added",
+            Self::RoutePut => "route put",
+            Self::EndpointRemoved => "endpoint removed",
+        }
+    }
+
+    /// What is to be received, and by whom.
+    fn expected(self, topology: Topology, repeat: u32) -> (Change, BTreeSet<u32>) {
+        let extra = extra_dataplane(topology, repeat);
+        let service = topology.service_of(extra);
+        let (cluster, endpoint) = (topology.service_name(service), Topology::endpoint(extra));
+        match self {
+            Self::EndpointAdded => {
+                (Change::EndpointAdded { cluster, endpoint }, topology.subscribers(service))
+            }
+            Self::EndpointRemoved => {
+                (Change::EndpointRemoved { cluster, endpoint }, topology.subscribers(service))
+            }
+            Self::RoutePut => {
+                let change = Change::Split {
+                    listener: Topology::split_listener(),
+                    cluster: topology.service_name(1),
+                    weight: weight(repeat),
+                };
+                (change, topology.members(0))
+            }
+        }
+    }
+}
+
+/// The endpoint that comes and goes: of another service at each repeat.
+fn extra_dataplane(topology: Topology, repeat: u32) -> u32 {
+    topology.proxies.next_multiple_of(topology.services) + repeat % topology.services
+}
+
+/// Another one than at the repeat before.
+fn weight(repeat: u32) -> u32 {
+    1 + repeat % 99
+}
+
+async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(Duration, T)> {
+    let began = Instant::now();
+    let result = work.await?;
+    Ok((began.elapsed(), result))
+}
+
+/// Progress, for whoever watches.
+fn say(what: &str) {
+    eprintln!("bench-mesh: {what}");
+}
