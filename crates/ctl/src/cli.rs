@@ -25,16 +25,19 @@ Examples:
   kumactl get dataplanes --mesh demo
   kumactl config control-planes add --name east --address http://localhost:5681";
 
+/// Sets what every command takes apart from what is a command's own.
+const GLOBAL: &str = "Global options";
+
 #[derive(Debug, Args)]
 pub(crate) struct RootFlags {
     /// The configuration file [default: ~/.kumactl/config]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
     /// The mesh to use [default: that of the context, else default]
-    #[arg(long, global = true, value_name = "MESH")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "MESH")]
     mesh: Option<String>,
     /// What to say on standard error of the requests that are made
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "off")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "LEVEL", default_value = "off")]
     log_level: LogLevel,
 }
 

@@ -10,12 +10,13 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::{self, Answer, NoAnswer, Request};
+use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Client {
     address: Url,
+    http: Http,
 }
 
 /// Why the control plane did not do what it was asked.
@@ -88,8 +89,9 @@ impl ClientError {
 
 impl Client {
     /// `address` may have a path of its own; the API's paths are appended to it.
-    pub(crate) fn new(address: Url) -> Self {
-        Self { address }
+    pub(crate) fn new(address: Url) -> Result<Self, ClientError> {
+        let http = Http::to(&address, Redirects::Shown, None)?;
+        Ok(Self { address, http })
     }
 
     /// Everything of a kind in a mesh, in the control plane's order. For [`Scope::Global`] kinds the mesh is ignored.
@@ -161,8 +163,9 @@ impl Client {
     }
 
     async fn ask(&self, method: Method, url: Url, json: Option<&Value>) -> Result<Answer, ClientError> {
-        let request = Request { json, ..Request::new(method, url, TIMEOUT).accept("application/json") };
-        Ok(request.send().await?)
+        let request =
+            Request { method, json, accept: Some("application/json"), ..Request::get(url, TIMEOUT) };
+        Ok(self.http.send(request).await?)
     }
 
     fn entity(&self, kind: Kind, mesh: &str, name: &str) -> Result<Url, ClientError> {

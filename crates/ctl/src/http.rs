@@ -34,6 +34,17 @@ impl Answer {
     }
 }
 
+/// Makes requests to one server.
+pub(crate) struct Http(reqwest::Client);
+
+/// Whether an answer that names another place is followed there.
+#[derive(Clone, Copy)]
+pub(crate) enum Redirects {
+    Followed,
+    /// For an API: a PUT that was followed would arrive as a GET, and its answer would look like success.
+    Shown,
+}
+
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -41,41 +52,49 @@ pub(crate) struct Request<'a> {
     pub(crate) json: Option<&'a Value>,
     /// The longest wait, for connection and answer together.
     pub(crate) timeout: Duration,
-    /// What the server is shown over https.
-    pub(crate) certificate: Option<reqwest::Identity>,
 }
 
 impl Request<'_> {
-    pub(crate) fn new(method: Method, url: Url, timeout: Duration) -> Self {
-        Self { method, url, accept: None, json: None, timeout, certificate: None }
+    pub(crate) fn get(url: Url, timeout: Duration) -> Self {
+        Self { method: Method::GET, url, accept: None, json: None, timeout }
+    }
+}
+
+impl Http {
+    /// For requests to the server of `url`, which is shown the certificate over https.
+    pub(crate) fn to(
+        url: &Url,
+        redirects: Redirects,
+        certificate: Option<&reqwest::Identity>,
+    ) -> Result<Self, NoAnswer> {
+        client(url, redirects, certificate).map(Self).map_err(|error| NoAnswer {
+            method: Method::GET,
+            url: without_password(url),
+            reason: format!("cannot speak https: {}", innermost(&error)),
+        })
     }
 
-    pub(crate) fn accept(self, media_type: &'static str) -> Self {
-        Self { accept: Some(media_type), ..self }
-    }
-
-    pub(crate) async fn send(self) -> Result<Answer, NoAnswer> {
-        let (method, url, timeout) = (self.method.clone(), without_password(&self.url), self.timeout);
-        let answer = self.try_send().await.map_err(|error| NoAnswer {
-            method: method.clone(),
-            url: url.clone(),
-            reason: reason(&error, timeout),
-        })?;
-        tracing::debug!(%method, %url, status = answer.status.as_u16(), "answered");
-        Ok(answer)
-    }
-
-    async fn try_send(self) -> reqwest::Result<Answer> {
-        let mut request = client(&self.url, self.certificate.as_ref())?
-            .request(self.method, self.url)
-            .timeout(self.timeout);
-        if let Some(media_type) = self.accept {
-            request = request.header(header::ACCEPT, media_type);
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Answer, NoAnswer> {
+        let (method, url, timeout) =
+            (request.method.clone(), without_password(&request.url), request.timeout);
+        match self.try_send(request).await {
+            Ok(answer) => {
+                tracing::debug!(%method, %url, status = answer.status.as_u16(), "answered");
+                Ok(answer)
+            }
+            Err(error) => Err(NoAnswer { method, url, reason: reason(&error, timeout) }),
         }
-        if let Some(body) = self.json {
-            request = request.json(body);
+    }
+
+    async fn try_send(&self, request: Request<'_>) -> reqwest::Result<Answer> {
+        let mut builder = self.0.request(request.method, request.url).timeout(request.timeout);
+        if let Some(media_type) = request.accept {
+            builder = builder.header(header::ACCEPT, media_type);
         }
-        let answer = request.send().await?;
+        if let Some(body) = request.json {
+            builder = builder.json(body);
+        }
+        let answer = builder.send().await?;
         Ok(Answer { status: answer.status(), body: answer.bytes().await?.to_vec() })
     }
 }
@@ -105,17 +124,24 @@ pub(crate) fn io_reason(error: &std::io::Error) -> String {
     without_number(&error.to_string())
 }
 
-fn client(url: &Url, certificate: Option<&reqwest::Identity>) -> reqwest::Result<reqwest::Client> {
+fn client(
+    url: &Url,
+    redirects: Redirects,
+    certificate: Option<&reqwest::Identity>,
+) -> reqwest::Result<reqwest::Client> {
     let builder = || {
         let mut builder =
             reqwest::Client::builder().user_agent(concat!("kumactl/", env!("CARGO_PKG_VERSION")));
         if is_loopback(url) {
             builder = builder.no_proxy();
         }
-        match certificate {
-            Some(certificate) => builder.identity(certificate.clone()),
-            None => builder,
+        if matches!(redirects, Redirects::Shown) {
+            builder = builder.redirect(reqwest::redirect::Policy::none());
         }
+        if let Some(certificate) = certificate {
+            builder = builder.identity(certificate.clone());
+        }
+        builder
     };
     match builder().build() {
         // A machine without any root certificates can still speak http; it trusts nobody over https.
@@ -124,6 +150,7 @@ fn client(url: &Url, certificate: Option<&reqwest::Identity>) -> reqwest::Result
     }
 }
 
+/// For messages.
 pub(crate) fn without_password(url: &Url) -> String {
     let mut url = url.clone();
     // Fails only for a URL that cannot have a password.

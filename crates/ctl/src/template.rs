@@ -105,50 +105,55 @@ fn push_escaped(to: &mut String, value: &str) {
 
 const OPEN: &str = "{{";
 
-/// A section that is still open, and what stood before it.
+/// Sections within sections. Enough for any file, and shallow enough that no stack suffers.
+const DEPTH_MAX: usize = 64;
+
+/// A section that is still open, where it was opened, and what stood before it.
 struct Open<'a> {
     key: &'a str,
     shown: Shown,
-    line: usize,
+    start: usize,
     before: Vec<Node<'a>>,
 }
 
 fn parse(text: &str) -> Result<Vec<Node<'_>>, TemplateError> {
+    let fail = |at: usize, problem: String| {
+        Err(TemplateError { line: 1 + text[..at].matches('\n').count(), problem })
+    };
     let mut nodes = Vec::new();
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut position = 0;
     while let Some(start) = text[position..].find(OPEN).map(|offset| position + offset) {
-        let line = 1 + text[..start].matches('\n').count();
-        let fail = |problem: String| TemplateError { line, problem };
-        let (tag, end) = tag_at(text, start).ok_or_else(|| fail("a tag is not closed".to_owned()))?;
+        let Some((tag, end)) = tag_at(text, start) else {
+            return fail(start, "a tag is not closed".to_owned());
+        };
         let (before, after) = around(text, &tag, position, start, end);
         nodes.push(Node::Text(before));
         position = after;
         match tag {
             Tag::Value(key, escape) => nodes.push(Node::Value { key, escape }),
             Tag::Comment => {}
+            Tag::Begin(..) if open.len() == DEPTH_MAX => {
+                return fail(start, format!("more than {DEPTH_MAX} sections within each other"));
+            }
             Tag::Begin(key, shown) => {
-                open.push(Open { key, shown, line, before: std::mem::take(&mut nodes) });
+                open.push(Open { key, shown, start, before: std::mem::take(&mut nodes) });
             }
             Tag::End(key) => match open.pop() {
                 Some(section) if section.key == key => {
                     let section_nodes = std::mem::replace(&mut nodes, section.before);
                     nodes.push(Node::Section { key, shown: section.shown, nodes: section_nodes });
                 }
-                _ => return Err(fail(format!("{{{{/{key}}}}} closes no section"))),
+                _ => return fail(start, format!("{{{{/{key}}}}} closes no section")),
             },
             Tag::Unsupported(tag) => {
-                return Err(fail(format!(
-                    "{{{{{tag}}}}} is not supported: partials and delimiters cannot be used"
-                )));
+                let why = "partials and delimiters cannot be used";
+                return fail(start, format!("{{{{{tag}}}}} is not supported: {why}"));
             }
         }
     }
-    if let Some(Open { key, line, .. }) = open.pop() {
-        return Err(TemplateError {
-            line,
-            problem: format!("{{{{#{key}}}}} is not closed by {{{{/{key}}}}}"),
-        });
+    if let Some(Open { key, start, .. }) = open.pop() {
+        return fail(start, format!("{{{{#{key}}}}} is not closed by {{{{/{key}}}}}"));
     }
     nodes.push(Node::Text(&text[position..]));
     Ok(nodes)
@@ -274,5 +279,7 @@ mod tests {
         ] {
             assert_eq!(rendered(text, &[]), Err(expected.to_owned()), "{text}");
         }
+        let deep = rendered(&"{{#a}}".repeat(100_000), &[]).unwrap_err();
+        assert_eq!(deep, "line 1: more than 64 sections within each other");
     }
 }

@@ -7,19 +7,18 @@ use std::{path::Path, time::Duration};
 
 use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     client::{self, Refusal},
     configuration::TokenApiCredentials,
-    http::{self, Answer, BadCertificate, NoAnswer, Request},
+    http::{self, Answer, BadCertificate, Http, NoAnswer, Redirects, Request},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct TokenServer {
     url: Url,
-    certificate: Option<reqwest::Identity>,
+    http: Http,
 }
 
 #[derive(Serialize)]
@@ -100,8 +99,9 @@ impl TokenServer {
 
     pub(crate) async fn generate(&self, wanted: &TokenRequest<'_>) -> Result<String, TokenError> {
         let body = serde_json::json!(wanted);
-        let asked = ask(Method::POST, self.url.clone(), Some(&body), self.certificate.clone()).await;
-        let answer = asked.map_err(TokenError::NotGenerated)?;
+        let request =
+            Request { method: Method::POST, json: Some(&body), ..Request::get(self.url.clone(), TIMEOUT) };
+        let answer = ask(&self.http, request).await.map_err(TokenError::NotGenerated)?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 }
@@ -109,7 +109,8 @@ impl TokenServer {
 async fn find(address: &Url, credentials: Option<&TokenApiCredentials>) -> Result<TokenServer, NoClient> {
     let unreadable = |reason: &dyn ToString| NoClient::Unreadable(reason.to_string());
     let catalogue = client::append(address, &["catalogue"]).map_err(|error| unreadable(&error))?;
-    let answer = ask(Method::GET, catalogue, None, None).await?;
+    let http = Http::to(address, Redirects::Shown, None).map_err(NoToken::from)?;
+    let answer = ask(&http, Request::get(catalogue, TIMEOUT)).await?;
     let catalogue: Catalogue = serde_json::from_slice(&answer.body).map_err(|error| unreadable(&error))?;
 
     let certificate =
@@ -119,19 +120,12 @@ async fn find(address: &Url, credentials: Option<&TokenApiCredentials>) -> Resul
         .map_err(|error| unreadable(&format!("\"{}\": {error}", destination.url)))?;
     let certificate =
         destination.certificate.map(|(cert, key)| http::read_certificate(cert, key)).transpose()?;
-    Ok(TokenServer {
-        url: client::append(&url, &["tokens"]).map_err(|error| unreadable(&error))?,
-        certificate,
-    })
+    let http = Http::to(&url, Redirects::Shown, certificate.as_ref()).map_err(NoToken::from)?;
+    Ok(TokenServer { url: client::append(&url, &["tokens"]).map_err(|error| unreadable(&error))?, http })
 }
 
-async fn ask(
-    method: Method,
-    url: Url,
-    json: Option<&Value>,
-    certificate: Option<reqwest::Identity>,
-) -> Result<Answer, NoToken> {
-    let answer = Request { json, certificate, ..Request::new(method, url, TIMEOUT) }.send().await?;
+async fn ask(http: &Http, request: Request<'_>) -> Result<Answer, NoToken> {
+    let answer = http.send(request).await?;
     match answer.status {
         StatusCode::OK => Ok(answer),
         status => Err(NoToken::Status { status: status.as_u16(), refusal: Refusal::read(&answer) }),

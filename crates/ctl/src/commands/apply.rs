@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 
 use super::Target;
 use crate::{
     document,
-    http::{self, Request},
+    http::{self, Http, Redirects, Request},
     pairs::Pairs,
     surroundings::Surroundings,
     template,
@@ -100,9 +100,10 @@ fn url(path: &Path) -> Option<Url> {
 }
 
 async fn download(url: Url) -> anyhow::Result<Vec<u8>> {
-    let answer = Request::new(Method::GET, url.clone(), DOWNLOAD_TIMEOUT).send().await?;
+    let answer =
+        Http::to(&url, Redirects::Followed, None)?.send(Request::get(url.clone(), DOWNLOAD_TIMEOUT)).await?;
     if answer.status != StatusCode::OK {
-        bail!("GET {url}: the answer is {} instead of 200 OK", answer.status);
+        bail!("GET {}: the answer is {} instead of 200 OK", http::without_password(&url), answer.status);
     }
     Ok(answer.body)
 }

@@ -4,14 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgAction, Args, Subcommand};
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::UsageError;
 use crate::{
     config_file::ConfigFile,
     configuration::{self, Configuration, TokenApiCredentials},
-    http::Request,
+    http::{Answer, Http, NoAnswer, Redirects, Request},
     surroundings::Surroundings,
     table,
 };
@@ -183,8 +183,7 @@ async fn recognise(address: Url) -> anyhow::Result<()> {
         #[serde(default)]
         tagline: String,
     }
-    let answer = Request::new(Method::GET, address, TIMEOUT).send().await;
-    let answer = answer.context("could not connect to the Control Plane API Server")?;
+    let answer = index(address).await.context("could not connect to the Control Plane API Server")?;
     if answer.status != StatusCode::OK {
         bail!("Control Plane API Server is not responding");
     }
@@ -196,4 +195,8 @@ async fn recognise(address: Url) -> anyhow::Result<()> {
         bail!("provided address is not valid Kuma Control Plane API Server");
     }
     Ok(())
+}
+
+async fn index(address: Url) -> Result<Answer, NoAnswer> {
+    Http::to(&address, Redirects::Shown, None)?.send(Request::get(address, TIMEOUT)).await
 }

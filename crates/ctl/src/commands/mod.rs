@@ -79,7 +79,7 @@ struct Target {
 impl Target {
     fn of(root: &RootFlags, configuration: &Configuration) -> anyhow::Result<Self> {
         let active = configuration.active()?;
-        Ok(Self { mesh: mesh(root, active.default_mesh), client: Client::new(active.address) })
+        Ok(Self { mesh: mesh(root, active.default_mesh), client: Client::new(active.address)? })
     }
 }
 

@@ -131,3 +131,15 @@ async fn what_cannot_be_read_is_named_with_the_reason() {
     }
     assert_eq!(api.requests(), ["GET /broken.yaml"]);
 }
+
+#[tokio::test]
+async fn a_put_that_is_sent_elsewhere_is_no_success() {
+    let api = FakeApi::start(&[
+        ("GET /meshes/demo", 200, r#"{"type":"Mesh","name":"demo"}"#),
+        ("PUT /meshes/demo", 302, "moved"),
+        ("GET /", 200, EMPTY),
+    ])
+    .await;
+    let ran = Kumactl::with(&api.address).run_with(&["apply"], "type: Mesh\nname: demo\n").await;
+    ran.expect(1, "", "Error: (302): moved\n");
+}

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
 };
 
 /// What an answer of the API looks like where there is nothing.
@@ -58,7 +58,11 @@ impl FakeApi {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> (StatusCode, Bytes) {
+/// A redirection leads to `/`.
+async fn answer(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+) -> (StatusCode, [(HeaderName, &'static str); 1], Bytes) {
     let (parts, body) = request.into_parts();
     let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let body = to_bytes(body, BODY_MAX).await.unwrap();
@@ -72,5 +76,6 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> (StatusC
     let at = format!("{} {}", parts.method, parts.uri.path());
     let canned = shared.answers.iter().find(|(known, ..)| *known == at);
     let (status, body) = canned.map_or((404, NOT_FOUND), |(_, status, body)| (*status, body));
-    (StatusCode::from_u16(status).unwrap(), Bytes::copy_from_slice(body.as_bytes()))
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    (StatusCode::from_u16(status).unwrap(), [(header::LOCATION, "/")], body)
 }
