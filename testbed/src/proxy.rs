@@ -1,87 +1,106 @@
-//! A running kuma-dp with its Envoy.
+//! A kuma-dp with its Envoy.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
+use std::process::ExitStatus;
 
-use anyhow::Context as _;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
-    process::Command,
-};
+use anyhow::{Context as _, ensure};
+use launcher::admin::AdminAddress;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tokio::process::Command;
 
-use crate::{Child, ControlPlane, Programs};
+use crate::{ControlPlane, Process, Programs};
 
+/// Short, because a test that ends a proxy waits for it.
+const DRAIN_TIME: &str = "5s";
+
+/// Its Envoy is ready when it is made. Both are killed when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    folder: PathBuf,
-    process: Child,
+    process: Process,
+    envoy: Pid,
+    admin: AdminAddress,
 }
 
 impl Proxy {
-    /// Gets a token, starts kuma-dp for a Dataplane of the mesh `default`, and waits until its Envoy is ready.
+    /// Makes a token for the dataplane `name` of mesh `default`, which must be registered, and starts kuma-dp with it.
+    /// `folder` is made where it is not there.
     pub async fn start(
         programs: &Programs,
         control_plane: &ControlPlane,
         folder: &Path,
         name: &str,
     ) -> anyhow::Result<Self> {
-        let token = control_plane.token("default", name).await?;
-        Self::start_with_token(programs, control_plane, folder, name, &token).await
-    }
-
-    pub async fn start_with_token(
-        programs: &Programs,
-        control_plane: &ControlPlane,
-        folder: &Path,
-        name: &str,
-        token: &str,
-    ) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let token_file = folder.join("token");
-        std::fs::write(&token_file, token)?;
+        const MESH: &str = "default";
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let token = folder.join("token");
+        fs::write(&token, control_plane.token(MESH, name).await?)?;
         let mut command = Command::new(&programs.kuma_dp);
         command
-            .args(["run", "--name", name, "--mesh", "default", "--cp-address", &control_plane.url()])
+            .args(["run", "--mesh", MESH, "--name", name, "--drain-time", DRAIN_TIME])
+            .args(["--cp-address", &control_plane.url()])
             .arg("--dataplane-token-file")
-            .arg(&token_file)
-            .arg("--binary-path")
-            .arg(&programs.envoy)
+            .arg(&token)
             .arg("--config-dir")
-            .arg(folder.join("dp"))
-            .env("KUMA_DATAPLANE_DRAIN_TIME", "5s");
+            .arg(folder.join("config"))
+            .arg("--binary-path")
+            .arg(&programs.envoy);
         let log = folder.join("kuma-dp.log");
-        let mut process = Child::spawn(&format!("kuma-dp of {name}"), &mut command, &log)?;
-        let admin = folder.join("dp/admin.sock");
-        process
-            .until("its Envoy's being ready", async || {
-                let answer = admin_request(&admin, "GET", "/ready").await.ok()?;
-                answer.contains("LIVE").then_some(())
-            })
-            .await?;
-        Ok(Self { folder: folder.to_owned(), process })
+        // Of an earlier proxy of this name.
+        let _ = fs::remove_file(&log);
+        let mut process = Process::start(&format!("kuma-dp of {name}"), command, &log)?;
+        let started =
+            process.wait_for("Envoy was started", async || logged(&log, "Envoy is started")).await?;
+        let envoy = started["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let envoy = Pid::from_raw(envoy.context("kuma-dp logs the pid of its Envoy")?);
+        let mut proxy =
+            Self { process, envoy, admin: AdminAddress::Socket(folder.join("config/admin.sock")) };
+        proxy.process.wait_for("Envoy was ready", async || logged(&log, "Envoy is ready")).await?;
+        Ok(proxy)
     }
 
-    pub fn process(&mut self) -> &mut Child {
-        &mut self.process
-    }
-
-    /// An answer's body of Envoy's admin interface: `/stats`, `/config_dump`.
+    /// The answer of Envoy's admin interface to a GET, for example of `/config_dump` or `/stats?filter=…`.
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
-        admin_request(&self.folder.join("dp/admin.sock"), "GET", path).await
+        let (status, body) = self.admin.get(path).await?;
+        ensure!(status.is_success(), "{path}: {status}: {body}");
+        Ok(body)
     }
 
-    /// SIGTERM: it drains and ends.
-    pub async fn terminate(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// SIGTERM: Envoy is drained, and its status is kuma-dp's.
+    pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         self.process.terminate().await
+    }
+
+    /// As if the machine failed: kuma-dp and Envoy end at once.
+    pub async fn kill_9(&mut self) -> anyhow::Result<ExitStatus> {
+        self.kill_envoy();
+        self.process.kill_9().await
+    }
+
+    /// While kuma-dp stands still it reaps nobody, so the pid is its Envoy's, or a dead process's, but no other's.
+    fn kill_envoy(&self) {
+        if self.process.pid().is_some() && self.process.signal(Signal::SIGSTOP).is_ok() {
+            let _ = kill(self.envoy, Signal::SIGKILL);
+        }
     }
 }
 
-/// HTTP/1.0 over the unix socket: the answer ends with the connection.
-async fn admin_request(socket: &Path, method: &str, path: &str) -> anyhow::Result<String> {
-    let mut stream = UnixStream::connect(socket).await?;
-    stream.write_all(format!("{method} {path} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("Envoy's admin interface did not answer in HTTP")?;
-    Ok(body.to_owned())
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.kill_envoy();
+    }
+}
+
+/// The first line of a log with this message.
+fn logged(log: &Path, message: &str) -> Option<Value> {
+    let log = fs::read_to_string(log).ok()?;
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|line| line["msg"] == message)
 }
