@@ -51,7 +51,7 @@ impl Keyring {
     pub fn new(
         keys: impl IntoIterator<Item = SigningKey>,
         signing_kid: &str,
-        ca_fingerprint: String,
+        ca_fingerprint: impl Into<String>,
     ) -> Result<Self, KeyringError> {
         let mut by_kid = BTreeMap::new();
         for key in keys {
@@ -63,7 +63,12 @@ impl Keyring {
             .get(signing_kid)
             .cloned()
             .ok_or_else(|| KeyringError::SigningKeyMissing { kid: signing_kid.to_owned() })?;
-        Ok(Self { keys: by_kid, signing_key, ca_fingerprint, revoked: BTreeSet::new() })
+        Ok(Self {
+            keys: by_kid,
+            signing_key,
+            ca_fingerprint: ca_fingerprint.into(),
+            revoked: BTreeSet::new(),
+        })
     }
 
     /// The same keys with another set of revoked token ids, which replaces the one before.
