@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Parser, error::ErrorKind};
 use ctl::{Cli, Surroundings, UsageError};
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 const FAILED: u8 = 1;
 /// The command line alone shows that it cannot work.
@@ -22,10 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).without_time();
-    let ours_alone = Targets::new().with_target("ctl", cli.log_level());
-    tracing_subscriber::registry().with(log).with(ours_alone).init();
-
+    start_log(cli.log_level());
     let (mut stdin, mut stdout, mut stderr) = (io::stdin().lock(), io::stdout().lock(), io::stderr());
     let mut surroundings = Surroundings {
         now: SystemTime::now().into(),
@@ -44,6 +45,14 @@ fn run(cli: Cli) -> ExitCode {
         Err(error) if error.is::<UsageError>() => fail(&error.to_string(), USED_WRONGLY),
         Err(error) => fail(&format!("{error:#}"), FAILED),
     }
+}
+
+/// Of this crate alone: what its libraries have to say helps nobody who uses it.
+fn start_log(level: LevelFilter) {
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let ours = Targets::new().with_target("ctl", level);
+    tracing_subscriber::registry().with(lines.with_target(false).without_time()).with(ours).init();
 }
 
 /// Help that was asked for, also by a group without a command, or what is wrong with the command line.
