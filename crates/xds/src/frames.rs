@@ -212,3 +212,160 @@ fn put_key(out: &mut BytesMut, number: u8, length: usize) {
 fn bytes_len(length: usize) -> usize {
     1 + prost::encoding::encoded_len_varint(length as u64) + length
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use envoy_types::pb::envoy::{
+        config::endpoint::v3::ClusterLoadAssignment, service::discovery::v3::DeltaDiscoveryResponse,
+    };
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::{Resource, ResourceType};
+
+    const MAX_BYTES: usize = 1000;
+
+    /// What prost reads of what we write.
+    fn read(response: &Response) -> DeltaDiscoveryResponse {
+        let written = delta_response(response).unwrap().concat();
+        let message = Joiner::whole(&written, u32::MAX as usize);
+        DeltaDiscoveryResponse::decode(message).unwrap()
+    }
+
+    impl Joiner {
+        fn whole(data: &[u8], max_bytes: usize) -> Bytes {
+            let mut joiner = Self::new(max_bytes);
+            joiner.push(Bytes::copy_from_slice(data)).unwrap();
+            let message = joiner.next().unwrap().unwrap();
+            assert_eq!(joiner.next(), Ok(None));
+            message
+        }
+
+        /// All messages of a body that comes in these pieces.
+        fn join(&mut self, pieces: &[&[u8]]) -> Result<Vec<Bytes>, FrameError> {
+            let mut messages = Vec::new();
+            for piece in pieces {
+                self.push(Bytes::copy_from_slice(piece))?;
+                while let Some(message) = self.next()? {
+                    messages.push(message);
+                }
+            }
+            Ok(messages)
+        }
+
+        fn holds_nothing(&self) -> bool {
+            self.partial.capacity() == 0 && self.ready.is_empty()
+        }
+    }
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap();
+        [&[0], length.to_be_bytes().as_slice(), message].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn prost_reads_back_what_is_written(
+            nonce: u64,
+            resources in prop::collection::vec(
+                (".{0,20}", ".{0,20}", prop::collection::vec(any::<u8>(), 0..10_000)), 0..5,
+            ),
+            removed in prop::collection::vec(".{0,200}", 0..5),
+        ) {
+            let resource_type = ResourceType::Listener;
+            let response = Response {
+                resource_type,
+                nonce,
+                resources: resources.iter().map(|(name, version, message)| {
+                    Arc::new(Resource::new(resource_type, name.as_str().into(), version.as_str().into(), message))
+                }).collect(),
+                removed: removed.iter().map(|it| it.as_str().into()).collect(),
+            };
+            let read = read(&response);
+            prop_assert_eq!(read.type_url, resource_type.type_url());
+            prop_assert_eq!(read.nonce, nonce.to_string());
+            prop_assert_eq!(read.removed_resources, removed);
+            let read: Vec<_> = read.resources.into_iter().map(|it| {
+                let any = it.resource.unwrap();
+                assert_eq!(any.type_url, resource_type.type_url());
+                (it.name, it.version, any.value)
+            }).collect();
+            prop_assert_eq!(read, resources);
+        }
+
+        #[test]
+        fn messages_are_joined_however_they_are_cut(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..MAX_BYTES), 0..5),
+            cuts in prop::collection::vec(1_usize..500, 1..50),
+        ) {
+            let body = messages.iter().flat_map(|it| framed(it)).collect::<Vec<_>>();
+            let (mut rest, mut pieces) = (body.as_slice(), Vec::new());
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let mut joiner = Joiner::new(MAX_BYTES);
+            prop_assert_eq!(joiner.join(&pieces).unwrap(), messages);
+            prop_assert!(joiner.holds_nothing());
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_a_message(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..20)) {
+            let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
+            if let Ok(messages) = Joiner::new(MAX_BYTES).join(&pieces) {
+                prop_assert!(messages.iter().all(|it| it.len() <= MAX_BYTES));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error_at_once() {
+        let check = |pieces: &[&[u8]], expected| {
+            assert_eq!(Joiner::new(MAX_BYTES).join(pieces), Err(expected), "{pieces:?}");
+        };
+        check(&[&[1, 0, 0, 0, 0]], FrameError::Compressed);
+        check(&[&[0, 0, 0], &[3, 233]], FrameError::TooLarge { bytes: 1001, max: 1000 });
+        check(&[&[0, 255, 255, 255, 255, 1]], FrameError::TooLarge { bytes: u32::MAX as usize, max: 1000 });
+        check(&[&[0, 0, 0, 0, 0, 2], &[0, 0, 0, 0]], FrameError::Compressed);
+    }
+
+    #[test]
+    fn large_resources_are_shared_and_small_ones_joined() {
+        let resource = |name: &str, bytes: usize| {
+            Arc::new(Resource::new(ResourceType::Endpoint, name.into(), "1".into(), &vec![7; bytes]))
+        };
+        let (small, large) = (resource("small", 100), resource("large", JOINED_BELOW_BYTES));
+        let response = Response {
+            resource_type: ResourceType::Endpoint,
+            nonce: 1,
+            resources: vec![small.clone(), small.clone(), large.clone(), small],
+            removed: Vec::new(),
+        };
+        let pieces = delta_response(&response).unwrap();
+        assert_eq!(pieces.len(), 3);
+        assert_eq!(pieces[1].as_ptr(), large.chunk.as_ptr());
+    }
+
+    #[test]
+    fn a_resource_ends_with_the_same_resource_of_the_other_protocol() {
+        use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
+        let chunk = delta_resource("name", "version", ResourceType::Route.type_url(), b"message");
+        let any = DiscoveryResponse::decode(
+            &chunk[chunk.len() - bytes_len(ResourceType::Route.type_url().len()) - bytes_len(7) - 2..],
+        );
+        assert_eq!(any.unwrap().resources[0].value, b"message");
+    }
+
+    #[test]
+    fn a_cluster_without_endpoints_has_its_name() {
+        let assignment = ClusterLoadAssignment::decode(cluster_load_assignment("a")).unwrap();
+        assert_eq!(assignment, ClusterLoadAssignment { cluster_name: "a".to_owned(), ..Default::default() });
+    }
+}

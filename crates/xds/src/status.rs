@@ -14,12 +14,13 @@ pub struct Counts {
     pub rejected: u64,
 }
 
-/// What the client said of a response that it did not take.
+/// What the client did not take of a type, and has not taken since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Envoy's words, cut to 4 KiB.
+    /// Envoy's words when it last refused one of them, cut to 4 KiB.
     pub message: String,
-    /// Names and versions of the resources in that response.
+    /// Names and versions, sorted by name. At first they are those of the whole response; some seconds later, when they
+    /// have been offered again one by one, the bad ones only.
     pub resources: Vec<(Arc<str>, Arc<str>)>,
 }
 
@@ -29,8 +30,8 @@ pub struct SessionStatus {
     pub counts: BTreeMap<ResourceType, Counts>,
     /// Of the last counted request or response.
     pub last_update: Option<SystemTime>,
-    /// The last rejection of a type that stands: gone once everything that was rejected was taken, in that version or
-    /// another, or is no longer wanted. An acknowledgement of something else does not end it.
+    /// Gone once everything that was rejected was taken, in that version or another, or is no longer wanted. An
+    /// acknowledgement of something else does not end a rejection.
     pub rejections: BTreeMap<ResourceType, Rejection>,
     /// Whether everything of the latest snapshot that the client subscribes to was sent and answered: acknowledged, or
     /// rejected. Clusters and listeners that the snapshot has and the client has not asked for yet count as not sent:

@@ -187,6 +187,7 @@ impl<A: Authority> Opening<A> {
             context.refusals.note(from, &status.message());
         })?;
         tracing::info!(node = id, version, %from, "stream opened");
+        tracing::debug!(node = id, ?request, "received");
         let mut session = Session::new(fastrand::u64(..));
         // Nothing goes out before there is a snapshot.
         session.on_request(&request, Moment::now());
@@ -252,6 +253,7 @@ impl<S: Subscriber> Conversation<S> {
                 "a stream belongs to one node, and this request names another",
             ));
         }
+        tracing::debug!(node = self.node_id, ?request, "received");
         if let Some(error) = &request.error {
             tracing::warn!(
                 node = self.node_id,

@@ -103,3 +103,79 @@ impl From<WireNode> for Node {
         Self { id: node.id, version: version.unwrap_or_default(), metadata: metadata.collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use envoy_types::pb::{
+        envoy::{
+            config::core::v3::{self as core, Extension, node::UserAgentVersionType},
+            service::discovery::v3 as discovery,
+            r#type::v3 as types,
+        },
+        google::{protobuf, rpc},
+    };
+
+    use super::*;
+
+    fn string(value: &str) -> protobuf::Value {
+        protobuf::Value { kind: Some(protobuf::value::Kind::StringValue(value.to_owned())) }
+    }
+
+    #[test]
+    fn of_what_envoy_says_what_is_used_is_read() {
+        let version = types::SemanticVersion { major_number: 1, minor_number: 40, patch: 2 };
+        let build = core::BuildVersion { version: Some(version), ..Default::default() };
+        let fields = [
+            ("kuma.workDir".to_owned(), string("/run/web")),
+            ("empty".to_owned(), string("")),
+            ("number".to_owned(), protobuf::Value { kind: Some(protobuf::value::Kind::NumberValue(1.0)) }),
+            ("nothing".to_owned(), protobuf::Value { kind: None }),
+        ];
+        let node = core::Node {
+            id: "default.web".to_owned(),
+            cluster: "web".to_owned(),
+            metadata: Some(protobuf::Struct { fields: fields.into_iter().collect() }),
+            extensions: vec![Extension { name: "x".repeat(100), ..Default::default() }; 380],
+            user_agent_version_type: Some(UserAgentVersionType::UserAgentBuildVersion(build)),
+            ..Default::default()
+        };
+        let sent = discovery::DeltaDiscoveryRequest {
+            node: Some(node),
+            type_url: "type".to_owned(),
+            resource_names_subscribe: vec!["a".to_owned()],
+            resource_names_unsubscribe: vec!["b".to_owned()],
+            initial_resource_versions: [("a".to_owned(), "1".to_owned())].into_iter().collect(),
+            response_nonce: "7".to_owned(),
+            error_detail: Some(rpc::Status { code: 13, message: "no".to_owned(), details: Vec::new() }),
+            ..Default::default()
+        };
+        let (node, request) = read_delta_request(sent.encode_to_vec().into()).unwrap();
+        let expected_node = Node {
+            id: "default.web".to_owned(),
+            version: "1.40.2".to_owned(),
+            metadata: [("empty", ""), ("kuma.workDir", "/run/web")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect(),
+        };
+        let expected = Request {
+            type_url: "type".to_owned(),
+            response_nonce: "7".to_owned(),
+            error: Some("no".to_owned()),
+            subscribe: vec!["a".to_owned()],
+            unsubscribe: vec!["b".to_owned()],
+            initial_versions: [("a".to_owned(), "1".to_owned())].into_iter().collect(),
+        };
+        assert_eq!((node, request), (Some(expected_node), expected));
+    }
+
+    #[test]
+    fn an_error_without_a_message_is_an_error_and_an_empty_request_is_none() {
+        let sent = discovery::DeltaDiscoveryRequest {
+            error_detail: Some(rpc::Status::default()),
+            ..Default::default()
+        };
+        assert_eq!(read_delta_request(sent.encode_to_vec().into()).unwrap().1.error, Some(String::new()));
+        assert_eq!(read_delta_request(Bytes::new()).unwrap(), (None, Request::default()));
+    }
+}

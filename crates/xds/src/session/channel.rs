@@ -45,6 +45,8 @@ pub(super) enum Urgency {
     Changed,
     /// The client asked, or needs to hear it again. Said whatever it holds, and never kept waiting for another type.
     Asked,
+    /// The client refused it, perhaps for the sake of another in the same response. Said again in a response of its own.
+    Refused,
 }
 
 /// What has to be said of a name.
@@ -112,9 +114,15 @@ impl Channel {
         self.pending.get(name).copied()
     }
 
-    /// Whether there is such a resource, or something is to be said of its absence.
+    /// Whether a name that was refused has to be said again one day, or is just about to be.
     pub(super) fn is_of_interest(&self, name: &Arc<str>, snapshot: &Snapshot) -> bool {
-        snapshot.get(self.resource_type, name).is_some() || self.pending.contains_key(name)
+        self.is_answered(name, snapshot) || self.pending.contains_key(name)
+    }
+
+    /// Whether there is such a resource, or its absence is said in the form of one.
+    fn is_answered(&self, name: &str, snapshot: &Snapshot) -> bool {
+        let said_to_be_empty = self.resource_type == ResourceType::Endpoint && self.subscribes_to(name);
+        said_to_be_empty || snapshot.get(self.resource_type, name).is_some()
     }
 
     /// Whether all was said and answered.
@@ -189,26 +197,29 @@ impl Channel {
     }
 
     pub(super) fn resource_changed(&mut self, name: Arc<str>, snapshot: &Snapshot) {
-        // All that was rejected goes again together: an acknowledgement of all of it is what ends a rejection.
-        let again = self.rejected.as_mut().filter(|it| it.contains(&name)).map(|it| it.take_all_again());
-        for other in again.into_iter().flatten() {
-            self.mark_again(other, snapshot);
+        self.mark(name.clone(), Urgency::Changed, Some(snapshot));
+        // What was refused with it may have been refused for its sake.
+        let Some(rejected) = self.rejected.as_mut().filter(|it| it.contains(&name)) else { return };
+        for other in rejected.take_all_again() {
+            if !(other == name && self.pending.contains_key(&name)) {
+                self.mark_again(other, snapshot);
+            }
         }
-        self.mark(name, Urgency::Changed, Some(snapshot));
     }
 
     /// Puts on the list again what was rejected, if its time has come.
     pub(super) fn retry_rejected(&mut self, now: Instant, snapshot: &Snapshot) {
         let due = self.rejected.as_mut().filter(|it| it.retry_at.is_some_and(|at| at <= now));
-        for name in due.map(|it| it.take_all_again()).into_iter().flatten() {
+        let Some(rejected) = due else { return };
+        for name in rejected.take_all_again() {
             self.mark_again(name, snapshot);
         }
         self.drop_rejections_without_cause(snapshot);
     }
 
     fn mark_again(&mut self, name: Arc<str>, snapshot: &Snapshot) {
-        let exists = snapshot.get(self.resource_type, &name).is_some();
-        self.mark(name, if exists { Urgency::Asked } else { Urgency::Changed }, Some(snapshot));
+        let urgency = if self.is_answered(&name, snapshot) { Urgency::Refused } else { Urgency::Changed };
+        self.mark(name, urgency, Some(snapshot));
     }
 
     /// Notes that something may have to be said of a name; without a snapshot it is found out later.
@@ -229,7 +240,7 @@ impl Channel {
             return None;
         }
         let held = known.and_then(|it| it.held.as_ref());
-        let asked = urgency == Urgency::Asked;
+        let asked = urgency != Urgency::Changed;
         match snapshot.get(self.resource_type, name) {
             Some(resource) if asked || held != Some(&resource.version) => {
                 Some(Action::Send(resource.clone()))

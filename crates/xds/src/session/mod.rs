@@ -14,14 +14,17 @@ mod channel;
 mod delta;
 mod order;
 mod rejected;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
-use crate::{Resource, ResourceType, SessionStatus, Snapshot};
-use channel::{Channel, Channels, Sent};
+use crate::{Rejection, Resource, ResourceType, SessionStatus, Snapshot};
+use channel::{Channels, Sent};
+use rejected::cut;
 
 pub use delta::Request;
 
@@ -136,7 +139,8 @@ impl Session {
         let counts = self.status.counts.entry(resource_type).or_default();
         if let Some(message) = error {
             counts.rejected += count;
-            let rejection = channel.reject(answered, message, now.monotonic, &mut self.random);
+            channel.reject(answered, now.monotonic, &mut self.random);
+            let rejection = Rejection { message: cut(message), resources: Vec::new() };
             self.status.rejections.insert(resource_type, rejection);
         } else {
             counts.acknowledged += count;
@@ -148,9 +152,18 @@ impl Session {
 
     /// Brings the part of the status up to date that follows from the channels.
     fn update_status(&mut self) {
-        let rejections = self.status.rejections.len();
         let channels = &self.channels;
-        self.status.rejections.retain(|it, _| channels.get(*it).is_some_and(Channel::has_rejection));
+        let mut changed = false;
+        self.status.rejections.retain(|it, rejection| {
+            let Some(rejected) = channels.get(*it).and_then(|it| it.rejected.as_ref()) else {
+                changed = true;
+                return false;
+            };
+            let resources = rejected.resources();
+            changed |= rejection.resources != resources;
+            rejection.resources = resources;
+            true
+        });
         let settled = self.snapshot.as_ref().is_some_and(|snapshot| {
             ResourceType::ALL.into_iter().all(|it| match channels.get(it) {
                 Some(channel) => channel.is_settled(),
@@ -158,9 +171,8 @@ impl Session {
             })
         });
         let settled_tag = if settled { self.tag } else { self.status.settled_tag };
-        self.status_changed |= settled != self.status.settled
-            || settled_tag != self.status.settled_tag
-            || rejections != self.status.rejections.len();
+        changed |= settled != self.status.settled || settled_tag != self.status.settled_tag;
+        self.status_changed |= changed;
         self.status.settled = settled;
         self.status.settled_tag = settled_tag;
     }

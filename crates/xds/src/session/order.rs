@@ -41,20 +41,27 @@ struct Turn<'a> {
 impl Session {
     /// Says all that may be said now.
     pub(super) fn advance(&mut self, now: Moment) -> Vec<Response> {
-        self.deadline = None;
         let mut responses = Vec::new();
         if let Some(snapshot) = self.snapshot.clone() {
             for (_, channel) in self.channels.iter_mut() {
                 channel.retry_rejected(now.monotonic, &snapshot);
             }
-            for resource_type in ResourceType::ALL {
-                responses.extend(self.say(resource_type, &snapshot, now));
-            }
-            let retries = self.channels.iter().filter_map(|(_, it)| it.rejected.as_ref()?.retry_at);
-            self.deadline = retries.chain(self.deadline).min();
+            // What is said of one type may be what another waited for, or waits for now.
+            while self.take_turns(&snapshot, now, &mut responses) {}
         }
         self.update_status();
         responses
+    }
+
+    /// Every type once, in order. False if nothing was said; then the deadline is right.
+    fn take_turns(&mut self, snapshot: &Snapshot, now: Moment, responses: &mut Vec<Response>) -> bool {
+        let said_before = responses.len();
+        let retries = self.channels.iter().filter_map(|(_, it)| it.rejected.as_ref()?.retry_at);
+        self.deadline = retries.min();
+        for resource_type in ResourceType::ALL {
+            responses.extend(self.say(resource_type, snapshot, now));
+        }
+        responses.len() > said_before
     }
 
     fn say(&mut self, resource_type: ResourceType, snapshot: &Snapshot, now: Moment) -> Option<Response> {
@@ -109,9 +116,15 @@ impl Turn<'_> {
 
     fn due(&mut self, resource_type: ResourceType, channel: &Channel) -> Vec<(Arc<str>, Action)> {
         let (mut may_send, mut may_remove) = (None, None);
-        let mut due = Vec::new();
+        let (mut due, mut alone) = (Vec::new(), None);
         for (name, urgency) in channel.pending() {
             let Some(action) = channel.action(name, urgency, self.snapshot) else { continue };
+            if urgency == Urgency::Refused {
+                if channel.in_flight.is_empty() {
+                    alone.get_or_insert((name.clone(), action));
+                }
+                continue;
+            }
             let its_turn = urgency == Urgency::Asked
                 || match action {
                     Action::Send(_) => *may_send.get_or_insert_with(|| self.may_add(resource_type)),
@@ -124,7 +137,7 @@ impl Turn<'_> {
                 due.push((name.clone(), action));
             }
         }
-        due
+        if due.is_empty() { alone.into_iter().collect() } else { due }
     }
 
     /// Whether it is the turn of what is new or changed of a type.

@@ -1,8 +1,12 @@
 //! What a client refused, and when it is offered again.
 //!
-//! A refused response is not sent again at once: the same words would get the same answer for ever. It is sent again when
-//! something of it changes, and after a while that doubles, because some refusals heal without a change of content
-//! ("address already in use").
+//! A refused response is not sent again at once: the same words would get the same answer for ever. What was in it is
+//! offered again when something of it changes, and after a while that doubles, because some refusals heal without a
+//! change of content ("address already in use").
+//!
+//! It is offered again one by one. Envoy takes the good resources of a response that it refuses, but does not remember
+//! that it has them, so that after a reconnect their removal could not be derived; alone, they are acknowledged, and the
+//! rejection that stands names the bad ones only.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +15,7 @@ use std::{
 };
 
 use super::channel::{Channel, Sent};
-use crate::{Rejection, Snapshot};
+use crate::Snapshot;
 
 /// The first wait before the same content is sent again.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
@@ -47,6 +51,10 @@ impl Rejected {
         self.resources.keys().cloned().collect()
     }
 
+    pub(super) fn resources(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.resources.iter().map(|(name, version)| (name.clone(), version.clone())).collect()
+    }
+
     fn holds_all_of(&self, sent: &[Sent]) -> bool {
         let mut resources = sent.iter().flat_map(|it| &it.resources);
         resources.all(|(name, version)| self.resources.get(name) == Some(version))
@@ -54,28 +62,21 @@ impl Rejected {
 }
 
 impl Channel {
-    pub(super) fn has_rejection(&self) -> bool {
-        self.rejected.is_some()
-    }
-
-    /// Notes that the client refused these responses with these words.
-    pub(super) fn reject(
-        &mut self,
-        sent: Vec<Sent>,
-        message: &str,
-        now: Instant,
-        random: &mut fastrand::Rng,
-    ) -> Rejection {
-        let (mut resources, repeats) = match self.rejected.take() {
-            Some(before) if before.holds_all_of(&sent) => (before.resources, before.repeats + 1),
-            Some(before) => (before.resources, 0),
-            None => (BTreeMap::new(), 0),
+    /// Notes that the client refused these responses.
+    pub(super) fn reject(&mut self, sent: Vec<Sent>, now: Instant, random: &mut fastrand::Rng) {
+        let before = self.rejected.take().map(|it| *it);
+        let (repeats, retry_at) = match &before {
+            // Another one of those that were offered again one by one.
+            Some(before) if before.holds_all_of(&sent) && before.retry_at.is_some() => {
+                (before.repeats, before.retry_at)
+            }
+            Some(before) if before.holds_all_of(&sent) => (before.repeats + 1, None),
+            _ => (0, None),
         };
-        let of_response: Vec<_> = sent.into_iter().flat_map(|it| it.resources).collect();
-        resources.extend(of_response.iter().cloned());
-        let retry_at = Some(now + retry_after(repeats, random.f64()));
-        self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at, repeats }));
-        Rejection { message: cut(message), resources: of_response }
+        let retry_at = retry_at.unwrap_or_else(|| now + retry_after(repeats, random.f64()));
+        let mut resources = before.map(|it| it.resources).unwrap_or_default();
+        resources.extend(sent.into_iter().flat_map(|it| it.resources));
+        self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at: Some(retry_at), repeats }));
     }
 
     /// Notes that the client took these responses.
@@ -112,11 +113,12 @@ impl Channel {
     }
 }
 
-fn retry_after(repeats: u32, random: f64) -> Duration {
+pub(super) fn retry_after(repeats: u32, random: f64) -> Duration {
     let wait = RETRY_FIRST.saturating_mul(2_u32.saturating_pow(repeats)).min(RETRY_MAX);
     wait + wait.mul_f64(RETRY_JITTER * random)
 }
 
-fn cut(message: &str) -> String {
+/// As much of a client's words as is kept.
+pub(super) fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned()
 }

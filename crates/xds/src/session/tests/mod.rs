@@ -1,0 +1,8 @@
+//! The rules, one test each, as conversations; and thousands of random conversations.
+
+mod answers;
+mod order;
+mod rejections;
+mod returning;
+mod script;
+mod simulated;

@@ -1,0 +1,174 @@
+//! Conversations as text, so that a rule of the protocol can be read as what is said and what is answered.
+//!
+//! A line is an input or an expectation; what follows an input is all that it is answered with, in order.
+//!
+//! | line | meaning |
+//! | --- | --- |
+//! | `push cds a@1 b@2, eds a@1` | the latest snapshot, all of it; tags count from 1 |
+//! | `> eds +a -b` | a request: subscribe, unsubscribe |
+//! | `> cds =a@1` | ... with an initial version |
+//! | `> cds ack 3`, `> cds nack 3` | ... with a nonce, and an error |
+//! | `wait 200ms`, `wait 5s` | time passes |
+//! | `< 1 cds a@1 -b` | a response: nonce, type, resources with versions, removed names |
+//! | `settled 2`, `unsettled` | the status now |
+//! | `rejected cds: a@1`, `rejected nothing` | the rejections that stand |
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{Moment, Request, Resource, ResourceType, Response, Session, Snapshot};
+
+const SHORT_NAMES: [(&str, ResourceType); ResourceType::COUNT] = [
+    ("cds", ResourceType::Cluster),
+    ("eds", ResourceType::Endpoint),
+    ("sds", ResourceType::Secret),
+    ("lds", ResourceType::Listener),
+    ("ecds", ResourceType::Extension),
+    ("rds", ResourceType::Route),
+];
+
+/// Plays a conversation and fails at the first line that does not hold.
+pub(super) fn play(script: &str) {
+    let mut stage = Stage { session: Session::new(0), now: now(), tag: 0, said: Vec::new() };
+    for line in script.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#')) {
+        stage.play_line(line);
+    }
+    assert!(stage.said.is_empty(), "said at the end, unexpectedly: {:?}", stage.said);
+}
+
+struct Stage {
+    session: Session,
+    now: Moment,
+    tag: u64,
+    /// Said since the last input, and not expected yet.
+    said: Vec<String>,
+}
+
+impl Stage {
+    fn play_line(&mut self, line: &str) {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if verb == "<" {
+            assert!(!self.said.is_empty(), "nothing was said, expected: {line}");
+            assert_eq!(self.said.remove(0), rest);
+            return;
+        }
+        assert!(self.said.is_empty(), "said before '{line}', unexpectedly: {:?}", self.said);
+        let status = self.session.status();
+        match verb {
+            "settled" => assert_eq!((status.settled, status.settled_tag.to_string().as_str()), (true, rest)),
+            "unsettled" => assert!(!status.settled),
+            "rejected" => assert_eq!(rejections(&self.session), rest),
+            "push" => {
+                self.tag += 1;
+                let responses = self.session.on_snapshot(self.tag, Arc::new(snapshot(rest)), self.now);
+                self.hear(responses);
+            }
+            ">" => {
+                let responses = self.session.on_request(&request(rest), self.now);
+                self.hear(responses);
+            }
+            "wait" => self.wait(duration(rest)),
+            _ => panic!("not a line of a script: {line}"),
+        }
+    }
+
+    /// Lets every deadline on the way come.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now.monotonic + time;
+        while let Some(deadline) = self.session.next_deadline().filter(|it| *it <= end) {
+            self.pass(deadline.saturating_duration_since(self.now.monotonic));
+            let responses = self.session.on_time(self.now);
+            self.hear(responses);
+        }
+        self.pass(end - self.now.monotonic);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.monotonic += time;
+        self.now.wall += time;
+    }
+
+    fn hear(&mut self, responses: Vec<Response>) {
+        self.said.extend(responses.iter().map(print));
+    }
+}
+
+pub(super) fn now() -> Moment {
+    Moment { monotonic: Instant::now(), wall: SystemTime::UNIX_EPOCH }
+}
+
+pub(super) fn resource(resource_type: ResourceType, name: &str, version: &str) -> Arc<Resource> {
+    Arc::new(Resource::new(resource_type, Arc::from(name), Arc::from(version), b""))
+}
+
+fn print(response: &Response) -> String {
+    let short = short(response.resource_type);
+    let resources = response.resources.iter().map(|it| format!("{}@{}", it.name, it.version));
+    let removed = response.removed.iter().map(|it| format!("-{it}"));
+    let words = [response.nonce.to_string(), short.to_owned()].into_iter().chain(resources).chain(removed);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn rejections(session: &Session) -> String {
+    let print = |(resource_type, rejection): (&ResourceType, &crate::Rejection)| {
+        let resources = rejection.resources.iter().map(|(name, version)| format!("{name}@{version}"));
+        format!("{}: {}", short(*resource_type), resources.collect::<Vec<_>>().join(" "))
+            .trim_end()
+            .to_owned()
+    };
+    let all: Vec<_> = session.status().rejections.iter().map(print).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
+fn snapshot(text: &str) -> Snapshot {
+    let of_type = |words: &str| {
+        let (short, resources) = words.trim().split_once(' ').unwrap_or((words.trim(), ""));
+        let resource_type = long(short);
+        let resources = resources.split_whitespace().map(move |it| {
+            let (name, version) = it.split_once('@').expect("name@version");
+            resource(resource_type, name, version)
+        });
+        resources.collect::<Vec<_>>()
+    };
+    text.split(',').filter(|it| !it.is_empty()).flat_map(of_type).collect()
+}
+
+fn request(text: &str) -> Request {
+    let mut words = text.split_whitespace();
+    let type_url = long(words.next().expect("a type")).type_url().to_owned();
+    let mut request = Request { type_url, initial_versions: BTreeMap::new(), ..Request::default() };
+    while let Some(word) = words.next() {
+        if let Some(name) = word.strip_prefix('+') {
+            request.subscribe.push(name.to_owned());
+        } else if let Some(name) = word.strip_prefix('-') {
+            request.unsubscribe.push(name.to_owned());
+        } else if let Some(held) = word.strip_prefix('=') {
+            let (name, version) = held.split_once('@').expect("=name@version");
+            request.initial_versions.insert(name.to_owned(), version.to_owned());
+        } else {
+            assert!(["ack", "nack"].contains(&word), "not a word of a request: {word}");
+            request.error = (word == "nack").then(|| "no".to_owned());
+            words.next().expect("a nonce").clone_into(&mut request.response_nonce);
+        }
+    }
+    request
+}
+
+fn duration(text: &str) -> Duration {
+    match text.strip_suffix("ms") {
+        Some(millis) => Duration::from_millis(millis.parse().expect("milliseconds")),
+        None => Duration::from_secs(text.trim_end_matches('s').parse().expect("seconds")),
+    }
+}
+
+fn short(resource_type: ResourceType) -> &'static str {
+    SHORT_NAMES[resource_type.index()].0
+}
+
+fn long(short: &str) -> ResourceType {
+    let found = SHORT_NAMES.into_iter().find(|(it, _)| *it == short);
+    found.unwrap_or_else(|| panic!("not a type: {short}")).1
+}

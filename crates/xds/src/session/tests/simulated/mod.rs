@@ -1,0 +1,278 @@
+//! Thousands of random conversations: whatever the interleaving, they converge, keep the bounds, and end.
+
+mod envoy;
+mod world;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{super::order::CLUSTERS_IN_FLIGHT_MAX, script::now};
+use crate::{Moment, ResourceType, Response, Session};
+use envoy::Envoy;
+use world::{World, is_bad};
+
+/// What may happen besides changes of the world.
+#[derive(Clone, Copy, Default)]
+struct Trouble {
+    /// How probable it is that a resource is refused this time.
+    refusal: f64,
+    /// How probable it is that a content is refused always.
+    bad: f64,
+    /// How probable it is that the stream breaks at a step.
+    reconnect: f64,
+    /// Whether time passes while messages are on their way.
+    slow: bool,
+}
+
+struct Conversation {
+    seed: u64,
+    trouble: Trouble,
+    random: fastrand::Rng,
+    world: World,
+    tag: u64,
+    session: Session,
+    /// Said by the session, and not yet heard by the client.
+    on_its_way: VecDeque<Response>,
+    unanswered: BTreeMap<ResourceType, usize>,
+    envoy: Envoy,
+    now: Moment,
+    responses: usize,
+}
+
+#[test]
+fn a_quiet_conversation_converges_and_makes_before_it_breaks() {
+    for seed in 0..1000 {
+        let mut conversation = Conversation::new(seed, Trouble::default());
+        conversation.go_on(80);
+        conversation.settle();
+        assert!(conversation.envoy.breaks.is_empty(), "seed {seed}: {:?}", conversation.envoy.breaks);
+        conversation.check_silence();
+    }
+}
+
+#[test]
+fn a_conversation_with_a_slow_client_and_broken_streams_converges() {
+    for seed in 0..1000 {
+        let trouble = Trouble { reconnect: 0.05, slow: true, ..Trouble::default() };
+        let mut conversation = Conversation::new(seed, trouble);
+        conversation.go_on(120);
+        conversation.settle();
+        conversation.check_silence();
+    }
+}
+
+#[test]
+fn a_conversation_with_refusals_converges() {
+    for seed in 0..1000 {
+        let trouble = Trouble { refusal: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
+        let mut conversation = Conversation::new(seed, trouble);
+        conversation.go_on(120);
+        conversation.settle();
+        conversation.check_silence();
+    }
+}
+
+#[test]
+fn a_conversation_about_bad_content_converges_on_the_rest_and_does_not_repeat_itself() {
+    for seed in 0..1000 {
+        let trouble = Trouble { bad: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
+        let mut conversation = Conversation::new(seed, trouble);
+        conversation.go_on(120);
+        conversation.settle();
+        conversation.check_retries();
+    }
+}
+
+impl Conversation {
+    fn new(seed: u64, trouble: Trouble) -> Self {
+        let mut conversation = Self {
+            seed,
+            trouble,
+            random: fastrand::Rng::with_seed(seed),
+            world: World::new(seed, trouble.bad),
+            tag: 0,
+            session: Session::new(seed),
+            on_its_way: VecDeque::new(),
+            unanswered: BTreeMap::new(),
+            envoy: Envoy::default(),
+            now: now(),
+            responses: 0,
+        };
+        conversation.envoy.connect(true);
+        conversation
+    }
+
+    fn go_on(&mut self, steps: usize) {
+        for _ in 0..steps {
+            if self.random.f64() < self.trouble.reconnect {
+                self.reconnect();
+            }
+            match self.random.u8(..10) {
+                0 => self.change_the_world(),
+                1..=4 => self.hear_request(),
+                5..=8 => self.hear_response(),
+                _ => {
+                    let quiet = self.on_its_way.is_empty() && self.envoy.outbox.is_empty();
+                    if quiet || self.trouble.slow {
+                        let millis = if self.random.bool() { 300 } else { 6000 };
+                        let time = Duration::from_millis(self.random.u64(..millis));
+                        self.pass(time);
+                    }
+                }
+            }
+        }
+        self.change_the_world();
+        self.trouble.refusal = 0.0;
+    }
+
+    fn change_the_world(&mut self) {
+        self.world.change();
+        self.tag += 1;
+        self.push();
+    }
+
+    fn push(&mut self) {
+        let responses = self.session.on_snapshot(self.tag, self.world.snapshot(), self.now);
+        self.send(responses);
+    }
+
+    fn reconnect(&mut self) {
+        self.session = Session::new(self.random.u64(..));
+        self.on_its_way.clear();
+        self.unanswered.clear();
+        self.envoy.connect(self.random.bool());
+        // The view of a stream is there at once or after some requests.
+        for _ in 0..self.random.usize(..8) {
+            self.hear_request();
+        }
+        if self.tag > 0 {
+            self.push();
+        }
+    }
+
+    fn hear_request(&mut self) {
+        let Some(request) = self.envoy.outbox.pop_front() else { return };
+        if let (Ok(_), Some(resource_type)) =
+            (request.response_nonce.parse::<u64>(), ResourceType::from_type_url(&request.type_url))
+        {
+            *self.unanswered.entry(resource_type).or_default() -= 1;
+        }
+        let responses = self.session.on_request(&request, self.now);
+        self.send(responses);
+    }
+
+    fn hear_response(&mut self) {
+        let Some(response) = self.on_its_way.pop_front() else { return };
+        let (random, refusal) = (&mut self.random, self.trouble.refusal);
+        self.envoy.on_response(&response, &mut || random.f64() < refusal);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.monotonic += time;
+        self.now.wall += time;
+        if self.session.next_deadline().is_some_and(|it| it <= self.now.monotonic) {
+            let responses = self.session.on_time(self.now);
+            self.send(responses);
+        }
+    }
+
+    fn send(&mut self, responses: Vec<Response>) {
+        self.responses += responses.len();
+        for response in responses {
+            let unanswered = self.unanswered.entry(response.resource_type).or_default();
+            *unanswered += 1;
+            let clusters = response.resource_type == ResourceType::Cluster;
+            let most = if clusters { CLUSTERS_IN_FLIGHT_MAX } else { 1 };
+            assert!(*unanswered <= most, "seed {}: too many unanswered: {response:?}", self.seed);
+            self.on_its_way.push_back(response);
+        }
+        self.check_status();
+    }
+
+    fn check_status(&self) {
+        let status = self.session.status();
+        if status.settled {
+            assert!(
+                self.unanswered.values().all(|it| *it == 0),
+                "seed {}: settled with answers missing",
+                self.seed
+            );
+            assert_eq!(status.settled_tag, self.tag, "seed {}", self.seed);
+        }
+    }
+
+    /// Lets everything be heard, and every deadline come, until nothing is left to say.
+    fn settle(&mut self) {
+        for _ in 0..2000 {
+            if !self.envoy.outbox.is_empty() {
+                self.hear_request();
+            } else if !self.on_its_way.is_empty() {
+                self.hear_response();
+            } else if self.has_converged() {
+                return;
+            } else if let Some(deadline) = self.session.next_deadline() {
+                self.pass(deadline.saturating_duration_since(self.now.monotonic));
+            } else {
+                break;
+            }
+        }
+        panic!(
+            "seed {}: does not converge: {:#?}\n{:#?}",
+            self.seed,
+            self.session.status(),
+            self.envoy.applied
+        );
+    }
+
+    fn has_converged(&self) -> bool {
+        let status = self.session.status();
+        let healed = self.trouble.bad > 0.0 || status.rejections.is_empty();
+        healed
+            && status.settled
+            && status.settled_tag == self.tag
+            && self.envoy.is_warm()
+            && self.client_has_the_world()
+    }
+
+    /// Except for what it refuses always, and what it has without anybody knowing. Named types are compared where the client has a use for them.
+    fn client_has_the_world(&self) -> bool {
+        ResourceType::ALL.into_iter().all(|resource_type| {
+            let wanted = &self.world.resources[&resource_type];
+            let nothing = BTreeMap::new();
+            let applied = self.envoy.applied.get(&resource_type).unwrap_or(&nothing);
+            let complete = !resource_type.has_wildcard()
+                || wanted.iter().all(|(name, it)| is_bad(&it.version) || applied.contains_key(name));
+            complete
+                && applied.iter().all(|(name, version)| {
+                    self.envoy.orphans.contains(name)
+                        || wanted.get(name).is_some_and(|it| is_bad(&it.version) || *it.version == **version)
+                })
+        })
+    }
+
+    /// Once it has converged nothing is said, however long it takes.
+    fn check_silence(&mut self) {
+        let before = self.responses;
+        assert!(self.session.status().rejections.is_empty(), "seed {}", self.seed);
+        self.pass(Duration::from_hours(1));
+        assert_eq!((self.responses, self.session.next_deadline()), (before, None), "seed {}", self.seed);
+    }
+
+    /// What is refused always is offered ever more rarely.
+    fn check_retries(&mut self) {
+        let (before, end) = (self.responses, self.now.monotonic + Duration::from_hours(1));
+        while let Some(deadline) = self.session.next_deadline().filter(|it| *it < end) {
+            self.pass(deadline - self.now.monotonic);
+            while !(self.on_its_way.is_empty() && self.envoy.outbox.is_empty()) {
+                self.hear_response();
+                self.hear_request();
+            }
+        }
+        // 5 s doubling to 5 minutes are 18 times in an hour, for each of at most five bad resources of four types; and a cluster
+        // brings its endpoints.
+        let said = self.responses - before;
+        assert!(said <= 5 * 5 * 18, "seed {}: {said} responses in an hour of nothing new", self.seed);
+    }
+}
