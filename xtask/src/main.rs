@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+mod cases;
 mod descriptors;
+mod static_config;
 
 #[derive(Parser)]
 #[command(about, version = None)]
@@ -21,12 +23,19 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Have a real Envoy validate what it is told in every case of `plan`
+    ValidateCases {
+        /// The program
+        #[arg(long)]
+        envoy: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Descriptors { check: true } => descriptors::check(),
         Task::Descriptors { check: false } => descriptors::write(),
+        Task::ValidateCases { envoy } => cases::validate(&envoy),
     }
 }
 

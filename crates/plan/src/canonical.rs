@@ -26,3 +26,15 @@ pub(crate) fn hex(digest: &[u8]) -> String {
     }
     hex
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_sha_256_of_compact_json() {
+        // printf '["a",1]' | sha256sum
+        let expected = "135f17a475a61afdeeaf3759ad2e45ad1c7abb192395abe47e41fc8e395dc1a9";
+        assert_eq!(hex(&digest(&("a", 1))), expected);
+    }
+}

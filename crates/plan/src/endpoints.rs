@@ -146,3 +146,62 @@ impl Serialize for EndpointSet {
         to.collect_seq(self.iter())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(port: u16, version: &str) -> Endpoint {
+        let tags =
+            Tags::from([("service".to_owned(), "a".to_owned()), ("version".to_owned(), version.to_owned())]);
+        Endpoint { address: SocketAddr::from(([10, 0, 0, 1], port)), tags: Arc::new(tags) }
+    }
+
+    fn version(version: &str) -> Tags {
+        Tags::from([("version".to_owned(), version.to_owned())])
+    }
+
+    fn is_one_value(a: &EndpointSet, b: &EndpointSet) -> bool {
+        Arc::ptr_eq(&a.0, &b.0)
+    }
+
+    #[test]
+    fn a_selection_is_made_once_and_shared_by_all_who_ask_for_it() {
+        let mut endpoints = ServiceEndpoints::default();
+        endpoints.apply(&[(endpoint(1, "v1"), 1), (endpoint(2, "v2"), 1)].into());
+        let first = endpoints.select(&version("v1"));
+        assert_eq!(first.iter().collect::<Vec<_>>(), [&endpoint(1, "v1")]);
+        assert!(is_one_value(&first, &endpoints.select(&version("v1"))));
+        assert!(
+            is_one_value(&first, &endpoints.clone().select(&version("v1"))),
+            "a clone is the same content"
+        );
+    }
+
+    #[test]
+    fn a_selection_lives_as_long_as_the_set_that_it_is_of() {
+        let mut endpoints = ServiceEndpoints::default();
+        endpoints.apply(&[(endpoint(1, "v1"), 1)].into());
+        let before = endpoints.clone();
+        let first = before.select(&version("v1"));
+
+        assert!(!endpoints.apply(&[(endpoint(1, "v1"), 1)].into()), "one more that claims it");
+        assert!(is_one_value(&first, &endpoints.select(&version("v1"))));
+
+        assert!(endpoints.apply(&[(endpoint(2, "v1"), 1)].into()));
+        assert_eq!(endpoints.select(&version("v1")).iter().len(), 2);
+        assert!(
+            is_one_value(&first, &before.select(&version("v1"))),
+            "who still looks at the old set sees the old set"
+        );
+    }
+
+    #[test]
+    fn sets_are_equal_if_their_endpoints_are() {
+        let of = |endpoint: Endpoint| EndpointSet::new(vec![Arc::new(endpoint)]);
+        assert_eq!(of(endpoint(1, "v1")), of(endpoint(1, "v1")));
+        assert_ne!(of(endpoint(1, "v1")), of(endpoint(1, "v2")));
+        assert_ne!(of(endpoint(1, "v1")), of(endpoint(2, "v1")));
+        assert_ne!(of(endpoint(1, "v1")), EndpointSet::empty());
+    }
+}

@@ -1,6 +1,6 @@
 //! The pieces that the world is cut into: who read a piece is planned again when it changes, and nobody else.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use model::ProxyId;
 
@@ -16,4 +16,16 @@ pub enum Part {
     Endpoints { mesh: Arc<str>, service: Arc<str> },
     /// The TrafficRoutes of a mesh with a source selector for this `service`; `*` is those for any.
     Routes { mesh: Arc<str>, source_service: Arc<str> },
+}
+
+/// `Endpoints default/backend`, for logs and inspection.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mesh(mesh) => write!(f, "Mesh {mesh}"),
+            Self::Dataplane(proxy) => write!(f, "{}", proxy.dataplane()),
+            Self::Endpoints { mesh, service } => write!(f, "Endpoints {mesh}/{service}"),
+            Self::Routes { mesh, source_service } => write!(f, "Routes {mesh}/{source_service}"),
+        }
+    }
 }

@@ -122,3 +122,169 @@ fn static_clusters(request: &Valid<'_>, params: &BootstrapParams) -> Vec<Value> 
         Credentials::None => vec![ads_cluster::without_credentials(params)],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::envoy::json;
+
+    use super::*;
+
+    const TYPE_URL: &str = "type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap";
+
+    fn params(xds_host: &str) -> BootstrapParams {
+        BootstrapParams {
+            admin_address: [127, 0, 0, 1].into(),
+            admin_port: 0,
+            admin_access_log_path: "/dev/null".to_owned(),
+            xds_host: xds_host.to_owned(),
+            xds_port: 5678,
+            xds_connect_timeout: Duration::from_secs(1),
+            ca_pem: "-----BEGIN CERTIFICATE-----".to_owned(),
+        }
+    }
+
+    fn request(json: Value) -> BootstrapRequest {
+        serde_json::from_value(json).expect("a request")
+    }
+
+    /// The bootstrap, after it has been read as strictly as Envoy reads it.
+    fn answer(json: Value, params: &BootstrapParams) -> Value {
+        let bootstrap = bootstrap(&request(json), params, Some("web")).expect("a bootstrap");
+        json::parse(TYPE_URL, &bootstrap).expect("a Bootstrap");
+        bootstrap
+    }
+
+    fn from_kuma_dp() -> Value {
+        json!({
+            "mesh": "default", "name": "web-1", "version": 1, "envoyVersion": "1.40.0",
+            "dataplaneTokenPath": "/etc/token", "workDir": "/run/kuma-dp/", "accessLogPipe": "/run/kuma-dp/access.fifo",
+            "adminSocket": "/run/kuma-dp/admin.sock",
+        })
+    }
+
+    fn ads_cluster(bootstrap: &Value) -> &Value {
+        &bootstrap["staticResources"]["clusters"][0]
+    }
+
+    fn tls(bootstrap: &Value) -> &Value {
+        &ads_cluster(bootstrap)["transportSocket"]["typedConfig"]
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_its_mesh_and_name_and_by_its_service() {
+        let request = request(json!({ "mesh": "default", "name": "web-1" }));
+        for (service, cluster) in [(Some("web"), "web"), (None, "unknown")] {
+            let bootstrap = bootstrap(&request, &params("localhost"), service).unwrap();
+            assert_eq!(bootstrap["node"]["id"], "default.web-1");
+            assert_eq!(bootstrap["node"]["cluster"], cluster);
+        }
+    }
+
+    #[test]
+    fn with_a_work_directory_token_and_ca_are_files_that_envoy_watches() {
+        let bootstrap = answer(from_kuma_dp(), &params("localhost"));
+        let options = &ads_cluster(&bootstrap)["typedExtensionProtocolOptions"];
+        let filters = &options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["httpFilters"];
+        let file = |path: &str| json!({ "path": path, "watchedDirectory": { "path": "/run/kuma-dp/" } });
+        assert_eq!(
+            filters[0]["typedConfig"]["credential"]["typedConfig"]["credential"]["sdsConfig"]["pathConfigSource"],
+            file("/run/kuma-dp/token.yaml")
+        );
+        let validation = &tls(&bootstrap)["commonTlsContext"]["combinedValidationContext"];
+        assert_eq!(
+            validation["validationContextSdsSecretConfig"]["sdsConfig"]["pathConfigSource"],
+            file("/run/kuma-dp/cp_ca.yaml")
+        );
+        assert_eq!(
+            bootstrap["node"]["metadata"],
+            json!({
+                "dataplaneTokenPath": "/etc/token",
+                "kuma.workDir": "/run/kuma-dp/",
+                "kuma.accessLogPipe": "/run/kuma-dp/access.fifo",
+                "kuma.version": "1",
+            })
+        );
+    }
+
+    #[test]
+    fn with_a_token_path_alone_the_grpc_library_reads_it() {
+        let request =
+            json!({ "mesh": "default", "name": "web-1", "dataplaneTokenPath": "/etc/token", "future": {} });
+        let bootstrap = answer(request, &params("::1"));
+        let service = &bootstrap["dynamicResources"]["adsConfig"]["grpcServices"][0]["googleGrpc"];
+        assert_eq!(service["targetUri"], "[::1]:5678");
+        assert_eq!(
+            service["callCredentials"][0]["fromPlugin"]["typedConfig"]["secretData"]["filename"],
+            "/etc/token"
+        );
+        assert_eq!(bootstrap["staticResources"]["clusters"], json!([]));
+    }
+
+    #[test]
+    fn with_neither_the_stream_carries_no_token() {
+        let bootstrap = answer(json!({ "mesh": "default", "name": "web-1" }), &params("localhost"));
+        let options = &ads_cluster(&bootstrap)["typedExtensionProtocolOptions"];
+        assert_eq!(
+            options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].get("httpFilters"),
+            None
+        );
+        let trusted = &tls(&bootstrap)["commonTlsContext"]["validationContext"]["trustedCa"];
+        assert_eq!(trusted["inlineString"], "-----BEGIN CERTIFICATE-----");
+    }
+
+    #[test]
+    fn one_host_is_dialled_and_its_certificate_alone_accepted() {
+        for (host, cluster_type, sni, san_type) in [
+            ("cp.example.org", "STRICT_DNS", Some("cp.example.org"), "DNS"),
+            ("127.0.0.1", "STATIC", None, "IP_ADDRESS"),
+            ("::1", "STATIC", None, "IP_ADDRESS"),
+        ] {
+            let bootstrap = answer(from_kuma_dp(), &params(host));
+            assert_eq!(ads_cluster(&bootstrap)["type"], cluster_type, "{host}");
+            assert_eq!(tls(&bootstrap).get("sni").and_then(Value::as_str), sni, "{host}");
+            let validation = &tls(&bootstrap)["commonTlsContext"]["combinedValidationContext"];
+            assert_eq!(
+                validation["defaultValidationContext"]["matchTypedSubjectAltNames"],
+                json!([{ "sanType": san_type, "matcher": { "exact": host } }])
+            );
+        }
+    }
+
+    #[test]
+    fn the_administration_listens_on_a_port_else_on_the_socket_else_nowhere() {
+        let port = |port: u16| json!({ "socketAddress": { "address": "127.0.0.1", "portValue": port } });
+        let socket = || json!({ "pipe": { "path": "/run/admin.sock", "mode": 0o600 } });
+        for (asked, configured, announced, expected) in [
+            (9901, 30001, "/run/admin.sock", Some(port(9901))),
+            (0, 30001, "/run/admin.sock", Some(port(30001))),
+            (0, 0, "/run/admin.sock", Some(socket())),
+            (0, 0, "", None),
+        ] {
+            let request =
+                json!({ "mesh": "default", "name": "web-1", "adminPort": asked, "adminSocket": announced });
+            let bootstrap =
+                answer(request, &BootstrapParams { admin_port: configured, ..params("localhost") });
+            assert_eq!(bootstrap.get("admin").map(|admin| admin["address"].clone()), expected);
+            let announced_port = bootstrap["node"]["metadata"]["dataplane.admin.port"].as_str();
+            assert_eq!(announced_port.is_some(), asked + configured > 0);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_by_its_field() {
+        for (field, value, expected) in [
+            ("mesh", json!(""), "mesh must not be empty"),
+            ("name", json!(null), "name must not be empty"),
+            ("adminPort", json!(65536), "adminPort must be a port, from 1 to 65535, or 0 for none"),
+            ("dataplaneTokenPath", json!("token"), "dataplaneTokenPath must be an absolute path"),
+            ("workDir", json!("./x"), "workDir must be an absolute path"),
+            ("accessLogPipe", json!("/a\nb"), "accessLogPipe must not contain control characters"),
+            ("adminSocket", json!("/a\u{0}"), "adminSocket must not contain control characters"),
+        ] {
+            let mut json = from_kuma_dp();
+            json[field] = value;
+            let error = bootstrap(&request(json), &params("localhost"), None).unwrap_err();
+            assert_eq!((error.field, error.to_string().as_str()), (field, expected));
+        }
+    }
+}

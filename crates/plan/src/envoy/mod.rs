@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use serde_json::Value;
+
+use json::JsonError;
 
 use crate::{Cluster, EndpointSet, Forwarding, Listener, ProxyPlan};
 
@@ -82,6 +85,13 @@ impl Resource {
             Part::TcpProxy(it) => tcp_proxies::extension(&self.name, it).encode_to_vec(),
         };
         message.into()
+    }
+
+    /// The message as JSON, with its type under `@type`: the form in which Envoy's own configuration files have it.
+    pub fn to_json(&self) -> Result<Value, JsonError> {
+        let mut json = json::print(self.type_url, &self.encode())?;
+        json["@type"] = self.type_url.into();
+        Ok(json)
     }
 }
 

@@ -1,0 +1,166 @@
+//! However the world came to be, it is the same world: change by change, in batches or all at once, in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fastrand::Rng;
+use model::{Key, Kind, ProxyId};
+use plan::{Change, Outcome, Part, World, envoy, plan};
+use serde_json::{Value, json};
+
+use crate::fixture;
+
+const SEEDS: u64 = 60;
+const STEPS: usize = 60;
+const PROXIES: [&str; 4] = ["a", "b", "c", "d"];
+const SERVICES: [&str; 3] = ["web", "api", "db"];
+const MESHES: [&str; 2] = ["default", "other"];
+
+#[test]
+fn step_by_step_is_the_same_as_all_at_once() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World::default();
+        let mut last = BTreeMap::new();
+        for _ in 0..STEPS {
+            let batch = random_batch(&mut rng);
+            last.extend(batch.iter().map(|change| (change.key.clone(), change.clone())));
+            world = world.apply(batch).0;
+        }
+        let mut all: Vec<_> = last.into_values().collect();
+        rng.shuffle(&mut all);
+        assert_eq!(everything(&world), everything(&World::default().apply(all).0), "seed {seed}");
+    }
+}
+
+/// So that nobody sleeps who should have been woken.
+#[test]
+fn a_plan_changes_only_if_a_part_that_it_read_changed() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World::default();
+        for step in 0..STEPS {
+            let (next, touched) = world.apply(random_batch(&mut rng));
+            for proxy in proxies() {
+                let (before, after) = (plan(&world, &proxy), plan(&next, &proxy));
+                let woken = before.reads.iter().any(|part| touched.contains(part));
+                assert!(
+                    woken || before == after,
+                    "seed {seed}, step {step}: {proxy} sleeps over {touched:?}"
+                );
+            }
+            world = next;
+        }
+    }
+}
+
+#[test]
+fn an_old_world_stays_as_it_was() {
+    let mut rng = Rng::with_seed(1);
+    let mut world = World::default();
+    for _ in 0..STEPS {
+        let before = everything(&world);
+        let (next, _) = world.apply(random_batch(&mut rng));
+        assert_eq!(everything(&world), before);
+        world = next;
+    }
+}
+
+#[test]
+fn parts_that_are_put_back_in_one_batch_are_not_touched() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng::with_seed(seed);
+        let (world, _) = World::default().apply((0..STEPS).map(|_| random_change(&mut rng)));
+        let batch = random_batch(&mut rng);
+        let (next, _) = world.apply(batch.clone());
+        let (same, touched) = next.apply(batch);
+        assert_eq!((touched, everything(&same)), (BTreeSet::<Part>::new(), everything(&next)), "seed {seed}");
+    }
+}
+
+fn proxies() -> impl Iterator<Item = ProxyId> {
+    MESHES.into_iter().flat_map(|mesh| PROXIES.map(|name| ProxyId::new(mesh, name)))
+}
+
+/// Every proxy's plan, reads and versions, as text.
+fn everything(world: &World) -> String {
+    let of_proxy = |proxy: ProxyId| {
+        let planned = plan(world, &proxy);
+        let versions: Vec<_> = match &planned.outcome {
+            Outcome::Plan(plan) => {
+                envoy::resources(plan).into_iter().map(|it| (it.name, it.version)).collect()
+            }
+            _ => Vec::new(),
+        };
+        format!("{proxy}: {planned:?} {versions:?}\n")
+    };
+    proxies().map(of_proxy).collect()
+}
+
+fn random_batch(rng: &mut Rng) -> Vec<Change> {
+    (0..rng.usize(1..5)).map(|_| random_change(rng)).collect()
+}
+
+fn random_change(rng: &mut Rng) -> Change {
+    let mesh = pick(rng, &MESHES);
+    match (rng.u8(0..10), rng.bool()) {
+        (0, true) => deleted(Kind::Mesh, mesh, mesh),
+        (0, false) => fixture::change(json!({ "type": "Mesh", "name": mesh })),
+        (1..=6, true) | (1, false) => fixture::change(random_dataplane(rng, mesh)),
+        (2, false) => deleted(Kind::Dataplane, mesh, pick(rng, &PROXIES)),
+        (3, false) => deleted(Kind::TrafficRoute, mesh, pick(rng, &PROXIES)),
+        _ => fixture::change(random_route(rng, mesh)),
+    }
+}
+
+fn deleted(kind: Kind, mesh: &'static str, name: &'static str) -> Change {
+    Change { key: Key::new(kind, mesh, name), spec: None }
+}
+
+/// Of few addresses, so that some are claimed twice.
+fn random_dataplane(rng: &mut Rng, mesh: &str) -> Value {
+    let inbound = |rng: &mut Rng| {
+        let mut tags = json!({ "service": pick(rng, &SERVICES) });
+        if rng.bool() {
+            tags["version"] = pick(rng, &["v1", "v2"]).into();
+        }
+        let port = 80 + rng.u16(0..3);
+        json!({ "interface": format!("10.0.0.{}:{port}:8080", rng.u8(1..3)), "tags": tags })
+    };
+    let outbound = |rng: &mut Rng| json!({ "interface": format!(":{}", 9000 + rng.u16(0..3)), "service": pick(rng, &SERVICES) });
+    json!({
+        "type": "Dataplane",
+        "mesh": mesh,
+        "name": pick(rng, &PROXIES),
+        "networking": { "inbound": some(rng, inbound), "outbound": some(rng, outbound) },
+    })
+}
+
+fn random_route(rng: &mut Rng, mesh: &str) -> Value {
+    let selector = |rng: &mut Rng| {
+        let service = if rng.u8(0..3) == 0 { "*" } else { pick(rng, &SERVICES) };
+        json!({ "match": { "service": service } })
+    };
+    let share = |rng: &mut Rng| {
+        let mut destination = json!({ "service": pick(rng, &SERVICES) });
+        if rng.bool() {
+            destination["version"] = pick(rng, &["v1", "v2", "*"]).into();
+        }
+        json!({ "weight": rng.u8(0..3), "destination": destination })
+    };
+    json!({
+        "type": "TrafficRoute",
+        "mesh": mesh,
+        "name": pick(rng, &PROXIES),
+        "sources": some(rng, selector),
+        "destinations": some(rng, selector),
+        "conf": some(rng, share),
+    })
+}
+
+fn some(rng: &mut Rng, item: impl Fn(&mut Rng) -> Value) -> Vec<Value> {
+    (0..rng.usize(0..4)).map(|_| item(rng)).collect()
+}
+
+fn pick(rng: &mut Rng, from: &[&'static str]) -> &'static str {
+    from[rng.usize(0..from.len())]
+}

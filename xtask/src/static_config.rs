@@ -1,0 +1,174 @@
+//! A whole Envoy configuration out of the resources of one proxy, so that `envoy --mode validate` can judge them without a
+//! control plane.
+//!
+//! Validation does not wait for what comes over a stream, and never sees it. So there are two forms: resources as they are
+//! sent, which refer to a stream, and resources with what they refer to in place.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+const LOAD_ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+
+/// Clusters and listeners as they are sent. They need a stream to refer to; nothing ever connects to it.
+pub(crate) fn as_sent(resources: &[Value]) -> anyhow::Result<Value> {
+    let mut clusters = untyped(of_type(resources, CLUSTER)?);
+    clusters.push(stream_cluster());
+    let mut config = config(clusters, untyped(of_type(resources, LISTENER)?));
+    config["dynamic_resources"] = json!({
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "grpc_services": [{ "envoy_grpc": { "cluster_name": STREAM } }],
+        },
+    });
+    Ok(config)
+}
+
+/// Endpoints stand in their clusters and filters in their listeners, where Envoy validates them too.
+pub(crate) fn in_place(resources: &[Value]) -> anyhow::Result<Value> {
+    let mut clusters = of_type(resources, CLUSTER)?;
+    for (name, assignment) in of_type(resources, LOAD_ASSIGNMENT)? {
+        let cluster =
+            clusters.get_mut(&name).with_context(|| format!("endpoints of {name}, which is no cluster"))?;
+        put_endpoints(cluster, assignment);
+    }
+    let extensions = of_type(resources, EXTENSION)?;
+    let mut listeners = of_type(resources, LISTENER)?;
+    for filter in listeners.values_mut().flat_map(filters) {
+        put_filter(filter, &extensions)?;
+    }
+    Ok(config(untyped(clusters), untyped(listeners)))
+}
+
+/// The resources of one type, by name.
+fn of_type(resources: &[Value], type_url: &str) -> anyhow::Result<BTreeMap<String, Value>> {
+    let of_type = resources.iter().filter(|resource| resource["@type"] == type_url);
+    let named = of_type.map(|resource| {
+        let name = resource.get("name").or(resource.get("cluster_name")).and_then(Value::as_str);
+        Ok((name.context("a resource has no name")?.to_owned(), resource.clone()))
+    });
+    named.collect()
+}
+
+fn put_endpoints(cluster: &mut Value, mut assignment: Value) {
+    remove(&mut assignment, "@type");
+    remove(cluster, "eds_cluster_config");
+    cluster["type"] = "STATIC".into();
+    cluster["load_assignment"] = assignment;
+}
+
+fn filters(listener: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let chains = listener["filter_chains"].as_array_mut().into_iter().flatten();
+    chains.flat_map(|chain| chain["filters"].as_array_mut().into_iter().flatten())
+}
+
+fn put_filter(filter: &mut Value, extensions: &BTreeMap<String, Value>) -> anyhow::Result<()> {
+    if filter.get("config_discovery").is_none() {
+        return Ok(());
+    }
+    let name = filter["name"].as_str().context("a filter has no name")?;
+    let extension = extensions.get(name).with_context(|| format!("no filter comes for {name}"))?;
+    filter["typed_config"] = extension["typed_config"].clone();
+    remove(filter, "config_discovery");
+    Ok(())
+}
+
+/// In a static configuration the place of a resource says its type.
+fn untyped(resources: BTreeMap<String, Value>) -> Vec<Value> {
+    let mut resources: Vec<_> = resources.into_values().collect();
+    for resource in &mut resources {
+        remove(resource, "@type");
+    }
+    resources
+}
+
+fn remove(object: &mut Value, field: &str) {
+    if let Some(object) = object.as_object_mut() {
+        object.remove(field);
+    }
+}
+
+fn config(clusters: Vec<Value>, listeners: Vec<Value>) -> Value {
+    json!({
+        "node": { "id": "mesh.proxy", "cluster": "service" },
+        "static_resources": { "clusters": clusters, "listeners": listeners },
+    })
+}
+
+const STREAM: &str = "the stream";
+
+fn stream_cluster() -> Value {
+    let http_options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({
+        "name": STREAM,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": { "cluster_name": STREAM },
+        "typed_extension_protocol_options": {
+            http_options: {
+                "@type": format!("type.googleapis.com/{http_options}"),
+                "explicit_http_config": { "http2_protocol_options": {} },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resources() -> Vec<Value> {
+        let tcp_proxy = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+        vec![
+            json!({ "@type": CLUSTER, "name": "backend", "type": "EDS", "eds_cluster_config": { "eds_config": { "ads": {} } } }),
+            json!({ "@type": LOAD_ASSIGNMENT, "cluster_name": "backend", "endpoints": [{}] }),
+            json!({ "@type": LISTENER, "name": "in", "filter_chains": [{ "filters": [
+                { "name": "tcp:in", "config_discovery": { "type_urls": [tcp_proxy] } },
+            ] }] }),
+            json!({ "@type": EXTENSION, "name": "tcp:in", "typed_config": { "@type": tcp_proxy, "cluster": "backend" } }),
+        ]
+    }
+
+    #[test]
+    fn as_sent_keeps_what_refers_to_the_stream() {
+        let config = as_sent(&resources()).unwrap();
+        assert_eq!(config["static_resources"]["clusters"][0]["type"], "EDS");
+        assert!(
+            config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["config_discovery"]
+                .is_object()
+        );
+        assert_eq!(
+            config["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"]["cluster_name"],
+            STREAM
+        );
+    }
+
+    #[test]
+    fn in_place_refers_to_nothing() {
+        let config = in_place(&resources()).unwrap();
+        let cluster = &config["static_resources"]["clusters"][0];
+        let endpoints = json!({ "cluster_name": "backend", "endpoints": [{}] });
+        assert_eq!(*cluster, json!({ "name": "backend", "type": "STATIC", "load_assignment": endpoints }));
+        let filter = &config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+        assert_eq!(
+            (filter.get("config_discovery"), &filter["typed_config"]["cluster"]),
+            (None, &json!("backend"))
+        );
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_an_error_and_so_is_what_nobody_sends() {
+        let without = |i: usize| {
+            let mut resources = resources();
+            resources.remove(i);
+            in_place(&resources).unwrap_err().to_string()
+        };
+        assert_eq!(without(0), "endpoints of backend, which is no cluster");
+        assert_eq!(without(3), "no filter comes for tcp:in");
+    }
+}
