@@ -15,7 +15,7 @@ use nix::{
 use tokio::process::Command;
 
 /// How long anything may take to become ready or to end, on the slowest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks at a file that another program writes: there is no event for it that every machine has.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -30,7 +30,14 @@ pub struct Child {
 }
 
 impl Child {
+    /// Without the `KUMA_*` variables of whoever runs this: only those that `command` sets itself.
     pub(crate) fn spawn(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let set: Vec<_> = command.as_std().get_envs().map(|(variable, _)| variable.to_owned()).collect();
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("KUMA_") && !set.contains(&variable) {
+                command.env_remove(variable);
+            }
+        }
         let file = OpenOptions::new().create(true).append(true).open(log)?;
         let log_start = file.metadata()?.len();
         let process = command
@@ -64,7 +71,11 @@ impl Child {
     ///
     /// # Errors
     /// When the process ends before, or patience does: with its output.
-    pub async fn until<T>(&mut self, what: &str, mut ready: impl AsyncFnMut() -> Option<T>) -> anyhow::Result<T> {
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        mut ready: impl AsyncFnMut() -> Option<T>,
+    ) -> anyhow::Result<T> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some(value) = ready().await {
@@ -101,9 +112,41 @@ impl Child {
     }
 
     /// Only to a process that has not been waited for: its pid cannot be another's yet.
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(pid) = self.pid().and_then(|pid| i32::try_from(pid).ok()) {
-            drop(kill(Pid::from_raw(pid), signal)); // It may have ended by itself meanwhile.
+            let _ = kill(Pid::from_raw(pid), signal); // It may have ended by itself meanwhile.
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, folder: &Path) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        Child::spawn("sh", &mut command, &folder.join("sh.log")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_before_it_is_ready_is_an_error_with_what_it_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = shell("echo what went wrong >&2; exit 3", folder.path());
+        let error = child.until("its being ready", async || None::<()>).await.unwrap_err().to_string();
+        assert!(error.starts_with("sh ended (exit status: 3) before its being ready"), "{error}");
+        assert!(error.contains("what went wrong"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_signal_ends_it_and_another_one_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = shell("trap 'exit 4' TERM; echo ready; while :; do sleep 0.01; done", folder.path());
+        let log = folder.path().join("sh.log");
+        let is_ready = async || std::fs::read_to_string(&log).ok().filter(|log| log.contains("ready"));
+        child.until("its being ready", is_ready).await.unwrap();
+        assert_eq!(child.terminate().await.unwrap().code(), Some(4));
+        assert_eq!(child.pid(), None);
+        assert_eq!(child.kill_9().await.unwrap().code(), Some(4));
     }
 }

@@ -1,92 +1,102 @@
-//! A kuma-dp with its Envoy.
+//! A running kuma-dp with its Envoy. Both end with their owner.
 
-use std::fs;
 use std::path::Path;
-use std::process::ExitStatus;
 
 use anyhow::{Context as _, ensure};
 use launcher::admin::AdminAddress;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{ControlPlane, Process, Programs};
+use crate::{Child, ControlPlane, Programs};
 
-/// Short, because a test that ends a proxy waits for it.
-const DRAIN_TIME: &str = "5s";
-
-/// Its Envoy is ready when it is made. Both are killed when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    process: Process,
+    process: Child,
     envoy: Pid,
     admin: AdminAddress,
 }
 
 impl Proxy {
-    /// Makes a token for the dataplane `name` of mesh `default`, which must be registered, and starts kuma-dp with it.
-    /// `folder` is made where it is not there.
+    /// Gets a token, starts kuma-dp for a Dataplane of the mesh `default`, and waits until its Envoy is ready.
     pub async fn start(
         programs: &Programs,
         control_plane: &ControlPlane,
         folder: &Path,
         name: &str,
     ) -> anyhow::Result<Self> {
-        const MESH: &str = "default";
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let token = folder.join("token");
-        fs::write(&token, control_plane.token(MESH, name).await?)?;
+        let token = control_plane.token("default", name).await?;
+        Self::start_with_token(programs, control_plane, folder, name, &token).await
+    }
+
+    pub async fn start_with_token(
+        programs: &Programs,
+        control_plane: &ControlPlane,
+        folder: &Path,
+        name: &str,
+        token: &str,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let token_file = folder.join("token");
+        std::fs::write(&token_file, token)?;
         let mut command = Command::new(&programs.kuma_dp);
         command
-            .args(["run", "--mesh", MESH, "--name", name, "--drain-time", DRAIN_TIME])
-            .args(["--cp-address", &control_plane.url()])
+            .args(["run", "--name", name, "--mesh", "default", "--cp-address", &control_plane.url()])
             .arg("--dataplane-token-file")
-            .arg(&token)
-            .arg("--config-dir")
-            .arg(folder.join("config"))
+            .arg(&token_file)
             .arg("--binary-path")
-            .arg(&programs.envoy);
+            .arg(&programs.envoy)
+            .arg("--config-dir")
+            .arg(folder.join("dp"))
+            .env("KUMA_DATAPLANE_DRAIN_TIME", "5s");
         let log = folder.join("kuma-dp.log");
-        // Of an earlier proxy of this name.
-        let _ = fs::remove_file(&log);
-        let mut process = Process::start(&format!("kuma-dp of {name}"), command, &log)?;
-        let started =
-            process.wait_for("Envoy was started", async || logged(&log, "Envoy is started")).await?;
-        let envoy = started["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
-        let envoy = Pid::from_raw(envoy.context("kuma-dp logs the pid of its Envoy")?);
-        let mut proxy =
-            Self { process, envoy, admin: AdminAddress::Socket(folder.join("config/admin.sock")) };
-        proxy.process.wait_for("Envoy was ready", async || logged(&log, "Envoy is ready")).await?;
+        // An earlier proxy of this folder has its own lines in the log.
+        let earlier = std::fs::metadata(&log).map_or(0, |log| log.len());
+        let mut process = Child::spawn(&format!("kuma-dp of {name}"), &mut command, &log)?;
+        let started = async || logged(&log, earlier, "Envoy is started");
+        let envoy = process.until("its Envoy's start", started).await?["pid"].as_i64();
+        let envoy = envoy.and_then(|pid| i32::try_from(pid).ok()).context("kuma-dp logs its Envoy's pid")?;
+        let admin = AdminAddress::Socket(folder.join("dp/admin.sock"));
+        // From here on, Envoy ends too when something goes wrong.
+        let mut proxy = Self { process, envoy: Pid::from_raw(envoy), admin };
+        let ready = async || logged(&log, earlier, "Envoy is ready");
+        proxy.process.until("its Envoy's being ready", ready).await?;
         Ok(proxy)
     }
 
-    /// The answer of Envoy's admin interface to a GET, for example of `/config_dump` or `/stats?filter=…`.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.process
+    }
+
+    /// An answer's body of Envoy's admin interface: `/stats`, `/config_dump`.
+    ///
+    /// # Errors
+    /// When it does not answer, or not with a good status.
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
         let (status, body) = self.admin.get(path).await?;
         ensure!(status.is_success(), "{path}: {status}: {body}");
         Ok(body)
     }
 
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
-    /// SIGTERM: Envoy is drained, and its status is kuma-dp's.
-    pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
+    /// SIGTERM: it drains and ends.
+    pub async fn terminate(&mut self) -> anyhow::Result<std::process::ExitStatus> {
         self.process.terminate().await
     }
 
-    /// As if the machine failed: kuma-dp and Envoy end at once.
-    pub async fn kill_9(&mut self) -> anyhow::Result<ExitStatus> {
+    /// As if the machine failed: kuma-dp and its Envoy.
+    pub async fn kill_9(&mut self) -> anyhow::Result<std::process::ExitStatus> {
         self.kill_envoy();
         self.process.kill_9().await
     }
 
-    /// While kuma-dp stands still it reaps nobody, so the pid is its Envoy's, or a dead process's, but no other's.
+    /// A kuma-dp that stands still reaps nobody, so the pid is still its Envoy's.
     fn kill_envoy(&self) {
-        if self.process.pid().is_some() && self.process.signal(Signal::SIGSTOP).is_ok() {
-            let _ = kill(self.envoy, Signal::SIGKILL);
+        if self.process.pid().is_some() {
+            self.process.signal(Signal::SIGSTOP);
+            let _ = kill(self.envoy, Signal::SIGKILL); // It may have ended by itself meanwhile.
         }
     }
 }
@@ -97,10 +107,24 @@ impl Drop for Proxy {
     }
 }
 
-/// The first line of a log with this message.
-fn logged(log: &Path, message: &str) -> Option<Value> {
-    let log = fs::read_to_string(log).ok()?;
-    log.lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|line| line["msg"] == message)
+/// The line with this message among the JSON lines of a log, of which `earlier` bytes are of no interest.
+fn logged(log: &Path, earlier: u64, message: &str) -> Option<Value> {
+    let log = std::fs::read_to_string(log).ok()?;
+    let lines = log.get(usize::try_from(earlier).ok()?..)?.lines();
+    lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["msg"] == message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_proxy_s_lines_are_not_this_one_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("kuma-dp.log");
+        let earlier = "{\"msg\":\"Envoy is started\",\"pid\":1}\nnot JSON\n";
+        std::fs::write(&log, earlier).unwrap();
+        assert_eq!(logged(&log, 0, "Envoy is started").unwrap()["pid"], 1);
+        assert_eq!(logged(&log, earlier.len() as u64, "Envoy is started"), None);
+    }
 }

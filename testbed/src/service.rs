@@ -1,45 +1,57 @@
-//! What stands behind a proxy: a service that says who it is; and what stands before it: a client with new connections.
+//! The services behind the proxies, and their clients.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use anyhow::{Context as _, ensure};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 
-/// More than any test opens at once; whoever comes then waits to be accepted.
-const CONNECTIONS_AT_ONCE: usize = 1024;
-/// A line of ours has some dozens of bytes.
-const LONGEST_LINE: u64 = 1024;
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a service says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a service answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Its name in a line, to everybody who connects; then it closes the connection.
+    /// Its name, as a line, to whoever connects: a protocol in which the server speaks first.
     Name,
-    /// `+PONG` to every `PING`, as redis does.
+    /// `+PONG` to each line `PING`, as Redis does.
     Pong,
 }
 
-/// A TCP service on a free port of 127.0.0.1. It and its connections end when it is dropped.
+/// A tiny TCP service on a free port of 127.0.0.1. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    connections: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Service {
     pub async fn start(name: &str, answer: Answer) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("127.0.0.1 has no free port")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let connections = Arc::default();
-        let task = tokio::spawn(serve(listener, format!("{name}\n"), answer, Arc::clone(&connections)));
+        let connections = Arc::new(AtomicU64::new(0));
+        let (line, counter) = (format!("{name}\n"), connections.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                let line = line.clone();
+                tokio::spawn(async move {
+                    let served = match answer {
+                        Answer::Name => say(stream, &line).await,
+                        Answer::Pong => pong(stream).await,
+                    };
+                    drop(served); // A client may leave when it likes.
+                });
+            }
+        });
         Ok(Self { address, connections, task })
     }
 
@@ -47,8 +59,8 @@ impl Service {
         self.address.port()
     }
 
-    /// How many connections it has accepted.
-    pub fn connections(&self) -> usize {
+    /// Accepted so far.
+    pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
 }
@@ -59,83 +71,38 @@ impl Drop for Service {
     }
 }
 
-/// Opens a new connection, sends `text`, and gives the first line of the answer without its end. An error if there is none.
-pub async fn ask(address: SocketAddr, text: &str) -> anyhow::Result<String> {
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(text.as_bytes()).await?;
-        let mut line = String::new();
-        BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).await?;
-        std::io::Result::Ok(line)
-    };
-    let line = timeout(ASK_TIMEOUT, exchange)
-        .await
-        .with_context(|| format!("{address} did not answer within {} s", ASK_TIMEOUT.as_secs()))?
-        .with_context(|| format!("{address} did not answer"))?;
-    ensure!(line.ends_with('\n'), "{address} closed the connection before it had said a line");
-    Ok(line.trim_end().to_owned())
+async fn say(mut stream: TcpStream, line: &str) -> std::io::Result<()> {
+    stream.write_all(line.as_bytes()).await?;
+    stream.shutdown().await
 }
 
-async fn serve(listener: TcpListener, name: String, answer: Answer, count: Arc<AtomicUsize>) {
-    let mut open = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if open.len() < CONNECTIONS_AT_ONCE => {
-                // One that is gone before it is accepted is none.
-                let Ok((stream, _)) = accepted else { continue };
-                count.fetch_add(1, Ordering::Relaxed);
-                open.spawn(respond(stream, name.clone(), answer));
-            }
-            Some(_) = open.join_next() => {}
-        }
-    }
-}
-
-/// Whoever leaves before the answer has come has no use for an error.
-async fn respond(mut stream: TcpStream, name: String, answer: Answer) -> std::io::Result<()> {
-    if answer == Answer::Name {
-        stream.write_all(name.as_bytes()).await?;
-        return stream.shutdown().await;
-    }
-    let (from, mut to) = stream.split();
-    let mut lines = BufReader::new(from).lines();
-    while let Some(line) = lines.next_line().await? {
-        // A client of redis also sends how long what comes next is.
-        if line.trim().eq_ignore_ascii_case("PING") {
-            to.write_all(b"+PONG\r\n").await?;
-        }
+async fn pong(stream: TcpStream) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 0 {
+        let answer = if line.trim_end() == "PING" { "+PONG\r\n" } else { "-ERR unknown command\r\n" };
+        stream.write_all(answer.as_bytes()).await?;
+        line.clear();
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_service_says_its_name_to_everybody_and_counts_them() {
-        let service = Service::start("backend-v1", Answer::Name).await.expect("a port is free");
-        for _ in 0..3 {
-            assert_eq!(ask(service.address, "").await.expect("it answers"), "backend-v1");
-        }
-        assert_eq!(service.connections(), 3);
-    }
-
-    #[tokio::test]
-    async fn redis_is_a_pong_to_every_ping() {
-        let service = Service::start("redis", Answer::Pong).await.expect("a port is free");
-        for ping in ["PING\r\n", "ping\n", "*1\r\n$4\r\nPING\r\n"] {
-            assert_eq!(ask(service.address, ping).await.expect("it answers"), "+PONG", "{ping:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn nobody_there_and_nothing_said_are_errors() {
-        let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = silent.local_addr().expect("it is bound");
-        let (answer, ()) = tokio::join!(ask(address, ""), async { drop(silent.accept().await) });
-        assert!(answer.expect_err("nothing was said").to_string().contains("closed the connection"));
-        drop(silent);
-        assert!(ask(address, "").await.is_err());
+/// Opens a new connection, says `request` if it is not empty, and returns the first line of the answer.
+///
+/// # Errors
+/// When there is no connection, or it is closed without a line.
+pub async fn ask(address: SocketAddr, request: &str) -> anyhow::Result<String> {
+    let conversation = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await?;
+        Ok::<_, std::io::Error>(line)
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(10), conversation).await;
+    let line = answer.with_context(|| format!("{address} does not answer"))??;
+    match line.trim_end() {
+        "" => bail!("{address} closed the connection without an answer"),
+        line => Ok(line.to_owned()),
     }
 }
