@@ -1,1 +1,23 @@
+//! kuma-cp: configuration and wiring. The only place where the store, the plan, the streams and the API meet.
+//!
+//! What a PUT sets in motion, file by file: the API commits to the store; [`follow`] hears the revision and brings the world
+//! up to it; [`registry`] wakes the streams that read what changed; each [`feed`] plans and translates, sharing encodings
+//! in [`contents`]; the xds crate talks to Envoy; [`record`] keeps what Envoy answered. [`run`] puts them together.
+//!
+//! The rules of what a proxy gets live in `plan`, those of the protocol in `xds`, those of the API in `api`: none here.
 
+pub mod authority;
+pub mod config;
+pub mod contents;
+pub mod diagnostics;
+pub mod feed;
+pub mod follow;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod record;
+pub mod registry;
+pub mod run;
+pub mod secrets;
+pub mod tls;
+pub mod work_dir;

@@ -1,0 +1,176 @@
+//! One stream's source of snapshots: asleep until a part that it has read changes, then it plans, translates and hands out
+//! what differs.
+
+use std::{sync::Arc, time::Instant};
+
+use model::ProxyId;
+use plan::{Outcome, Planned};
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+use xds::{Refusal, ResourceType, SessionStatus, Snapshot, Subscriber};
+
+use crate::{
+    contents::Contents,
+    metrics::Metrics,
+    record::Subscription,
+    registry::{Published, Registration, Registry},
+};
+
+/// What all feeds share.
+#[derive(Debug)]
+pub struct Planner {
+    pub registry: Arc<Registry>,
+    pub contents: Contents,
+    pub metrics: Arc<Metrics>,
+    /// The whole push scheduler: so many plan at once, the others wait their turn with only their bit set.
+    pub turns: Semaphore,
+}
+
+pub struct Feed {
+    planner: Arc<Planner>,
+    proxy: ProxyId,
+    registration: Registration,
+    /// Whether something may have changed since the last plan. A wake-up moves here, so that it is not lost when the wait
+    /// for a turn is cancelled.
+    dirty: bool,
+    snapshot: Option<Arc<Snapshot>>,
+    said_unknown: bool,
+    pushes: Pushes,
+    subscription: Subscription,
+}
+
+/// The way from a revision to its ACK, for the metrics and the log.
+#[derive(Debug, Default)]
+struct Pushes {
+    /// The revision on its way, and when the world reached it.
+    under_way: Option<(u64, Instant)>,
+    last: SessionStatus,
+}
+
+impl Feed {
+    pub fn new(planner: Arc<Planner>, proxy: ProxyId, subscription: Subscription) -> Self {
+        let registration = planner.registry.register();
+        Self {
+            planner,
+            proxy,
+            registration,
+            dirty: true,
+            snapshot: None,
+            said_unknown: false,
+            pushes: Pushes::default(),
+            subscription,
+        }
+    }
+
+    /// The snapshot of the latest world, if there is one and it differs from the last.
+    fn look(&mut self) -> Option<(u64, Arc<Snapshot>)> {
+        let Published { revision, world, at } = loop {
+            let published = self.planner.registry.published();
+            let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy);
+            self.planner.metrics.plans.inc();
+            // A part that is read for the first time may have changed between the world's being read and now.
+            let reads_more = self.registration.replace_parts(reads);
+            if reads_more && self.planner.registry.revision() != published.revision {
+                continue;
+            }
+            match self.snapshot_of(outcome) {
+                Some(snapshot) if !self.has(&snapshot) => self.snapshot = Some(Arc::new(snapshot)),
+                _ => return None,
+            }
+            break published;
+        };
+        let _ = world;
+        self.pushes.under_way = Some((revision, at));
+        self.snapshot.clone().map(|snapshot| (revision, snapshot))
+    }
+
+    /// `None`: nothing is sent, because nothing is known. An empty snapshot is for an explicit delete only.
+    fn snapshot_of(&mut self, outcome: Outcome) -> Option<Snapshot> {
+        match outcome {
+            Outcome::Plan(plan) => {
+                self.said_unknown = false;
+                let resources = plan::envoy::resources(&plan);
+                Some(resources.iter().filter_map(|resource| self.encoded(resource)).collect())
+            }
+            Outcome::Deleted => Some(Snapshot::default()),
+            Outcome::Unknown | Outcome::NoMesh => {
+                if !self.said_unknown {
+                    self.said_unknown = true;
+                    warn!(mesh = %self.proxy.mesh, name = %self.proxy.name, "there is no such Dataplane; its proxy keeps what it has until one is applied");
+                }
+                None
+            }
+        }
+    }
+
+    /// The shared encoding; from the last snapshot where the content is the same, which is nearly always.
+    fn encoded(&self, resource: &plan::envoy::Resource) -> Option<Arc<xds::Resource>> {
+        let resource_type = ResourceType::from_type_url(resource.type_url)?;
+        let last = self.snapshot.as_ref().and_then(|last| last.get(resource_type, &resource.name));
+        match last {
+            Some(last) if last.version == resource.version => Some(last.clone()),
+            _ => Some(self.planner.contents.share(resource_type, resource)),
+        }
+    }
+
+    fn has(&self, snapshot: &Snapshot) -> bool {
+        self.snapshot.as_ref().is_some_and(|last| same_versions(last, snapshot))
+    }
+}
+
+fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
+    ResourceType::ALL.into_iter().all(|resource_type| a.differences(b, resource_type).is_empty())
+}
+
+impl Subscriber for Feed {
+    async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
+        loop {
+            if !self.dirty {
+                self.registration.wake.notified().await;
+                self.dirty = true;
+            }
+            let planner = self.planner.clone();
+            let turn = planner.turns.acquire().await;
+            let turn = turn.map_err(|_| Refusal::Unavailable("the control plane is stopping".to_owned()))?;
+            self.dirty = false;
+            let next = self.look();
+            drop(turn);
+            if let Some(next) = next {
+                return Ok(next);
+            }
+        }
+    }
+
+    fn observe(&mut self, status: &SessionStatus) {
+        self.pushes.observe(&self.proxy, status, &self.planner.metrics);
+        self.subscription.update(status);
+    }
+}
+
+impl Pushes {
+    fn observe(&mut self, proxy: &ProxyId, status: &SessionStatus, metrics: &Metrics) {
+        let (mesh, name) = (&*proxy.mesh, &*proxy.name);
+        for (&resource_type, counts) in &status.counts {
+            let last = self.last.counts.get(&resource_type).copied().unwrap_or_default();
+            let sent = counts.sent - last.sent;
+            if sent > 0 {
+                metrics.count_responses(resource_type, sent);
+                let revision = self.under_way.map(|(revision, _)| revision);
+                info!(mesh, name, r#type = ?resource_type, revision, "pushed");
+            }
+            if counts.rejected > last.rejected {
+                metrics.count_rejections(resource_type, counts.rejected - last.rejected);
+                if let Some(rejection) = status.rejections.get(&resource_type) {
+                    let resources: Vec<_> = rejection.resources.iter().map(|(name, _)| &**name).collect();
+                    warn!(mesh, name, r#type = ?resource_type, ?resources, error = %rejection.message, "Envoy rejected a configuration; it keeps the last good one");
+                }
+            }
+        }
+        if let Some((revision, since)) = self.under_way.filter(|(revision, _)| status.settled_tag >= *revision) {
+            metrics.convergence.observe(since.elapsed().as_secs_f64());
+            tracing::debug!(mesh, name, revision, "settled");
+            self.under_way = None;
+        }
+        self.last = status.clone();
+    }
+}

@@ -1,0 +1,50 @@
+//! The only writer of the world: woken by the store's revision, it takes what changed since the last one and publishes.
+//!
+//! The first change is taken at once; what arrives meanwhile is taken together with the next. No timer, and never a list
+//! of everything, except when history no longer reaches back to what was last seen.
+
+use std::{sync::Arc, time::Instant};
+
+use plan::{Change, World};
+use store::{Present, Store};
+use tracing::{debug, warn};
+
+use crate::registry::{Published, Registry};
+
+/// The world as the store has it now: the start, before anybody is served.
+pub fn whole_world(present: &Present) -> World {
+    let there = present.iter().map(|(key, entry)| Change { key: key.clone(), spec: Some(entry.spec.clone()) });
+    let deleted = present.tombstones().map(|key| Change { key: key.clone(), spec: None });
+    World::default().apply(deleted.chain(there)).0
+}
+
+/// Keeps `registry` at the store's latest revision. Returns when the store is gone.
+pub async fn follow(store: Arc<dyn Store>, registry: Arc<Registry>) {
+    let mut revisions = store.revisions();
+    loop {
+        take(&*store, &registry);
+        if revisions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn take(store: &dyn Store, registry: &Registry) {
+    let at = Instant::now();
+    let before = registry.published();
+    match store.changes(before.revision) {
+        Ok(changes) => {
+            let Some(revision) = changes.last().map(|change| change.revision) else { return };
+            let changes = changes.iter().map(|it| Change { key: it.key.clone(), spec: it.spec.clone() });
+            let (world, parts) = before.world.apply(changes);
+            debug!(revision, parts = parts.len(), "the world is at a new revision");
+            registry.publish(Published { revision, world, at }, &parts);
+        }
+        Err(gone) => {
+            warn!(revision = before.revision, oldest = gone.oldest, "history was pruned meanwhile; reading everything");
+            let present = store.present();
+            let revision = present.revision().number;
+            registry.publish_all(Published { revision, world: whole_world(&present), at });
+        }
+    }
+}

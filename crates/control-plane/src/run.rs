@@ -1,0 +1,294 @@
+//! `kuma-cp run`: opens what is kept, builds the whole view, then serves, until it is told to stop.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+use identity::{SecureRandom, SystemRandom};
+use model::{Key, Kind, Spec};
+use plan::bootstrap::BootstrapParams;
+use store::{EmbeddedStore, MemoryStore, Precondition, Store, StoreError, Transaction, Write};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    authority::Streams,
+    config::{self, Config, StoreKind},
+    contents::Contents,
+    diagnostics,
+    feed::Planner,
+    follow::{follow, whole_world},
+    listen,
+    metrics::Metrics,
+    record::Recorder,
+    registry::Registry,
+    secrets::{self, Secrets},
+    tls::ServerTls,
+    work_dir::{Ports, WorkDir},
+};
+
+/// Runs until `stop` is cancelled, then ends every stream and writes what is not written yet.
+///
+/// # Errors
+/// What keeps it from starting, or a part of it that died: each a sentence for the operator.
+pub async fn run(
+    config: Config,
+    variables: &BTreeMap<String, String>,
+    version: &'static str,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let variable = |name: &str| variables.get(name).map(String::as_str);
+    let place = WorkDir::place(&config.general.work_dir, variable("STATE_DIRECTORY"), variable("HOME"))?;
+    let work_dir = WorkDir::open(&place)?;
+    let rng = SystemRandom::new();
+    let store = open_store(&config, work_dir.path(), &rng).await?;
+
+    let key_path = or_within(&config.general.secrets_key_file, work_dir.path(), "secrets.key");
+    let Secrets { ca, keyring } = secrets::open(&*store, &key_path, &rng, SystemTime::now()).await?;
+    secrets::keep_admin_token(work_dir.path(), &keyring, &rng, SystemTime::now())?;
+    let ca_pem = ca.certificate_pem().to_owned();
+    work_dir.write_ca(&ca_pem).context("ca.pem cannot be written into the work directory")?;
+    apply_default_mesh(&*store, &config.defaults_mesh).await?;
+
+    let listeners = Listeners::bind(&config)?;
+    let ports = listeners.ports();
+    let metrics = Arc::new(Metrics::new(store.clone()));
+    let present = store.present();
+    let registry = Arc::new(Registry::new(whole_world(&present), present.revision().number, Instant::now()));
+    drop(present);
+    let instance = uuid::Uuid::new_v4().to_string();
+    let recorder = Arc::new(Recorder::new(store.clone(), instance, config.xds_server.status_flush_interval));
+    recorder.close_left_open().await;
+    let planner = Arc::new(Planner {
+        registry: registry.clone(),
+        contents: Contents::default(),
+        metrics: metrics.clone(),
+        turns: Semaphore::new(planning_turns()),
+    });
+    let streams = Streams { keyring: keyring.clone(), planner, recorder: recorder.clone() };
+    let tls = ServerTls::new(ca, server_names(&config))?;
+
+    let mut parts = Parts { servers: JoinSet::new(), background: JoinSet::new(), stop: stop.clone() };
+    let xds = xds::Server::new(xds::ServerSettings::default(), streams);
+    let serving = xds.serve(listeners.xds, tls.configs(), stop.clone().cancelled_owned());
+    parts.spawn("xDS", async {
+        serving.await;
+        anyhow::Ok(())
+    });
+    let api = api::router(api::Api {
+        store: store.clone(),
+        keyring,
+        ca_pem: ca_pem.clone(),
+        config: config::show(&config),
+        version,
+        bootstrap: bootstrap_params(&config, &ports, ca_pem),
+        hosts: api::HostPolicy::new(&config.general.advertised_hostname, &ports.api, &config.api_server.allowed_hosts),
+        read_only: config.api_server.read_only.then(|| READ_ONLY.to_owned()),
+        tokens_enabled: config.data_plane_token_server_enabled,
+        limits: api::Limits::default(),
+        now: SystemTime::now,
+        metrics: metrics.clone(),
+    });
+    parts.spawn_http("the API", listeners.api, &api);
+    parts.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));
+    parts.spawn_background(follow(store.clone(), registry));
+    parts.spawn_background(tls.renew());
+    let recording = recorder.clone();
+    parts.spawn_background(async move { recording.run().await });
+
+    work_dir.write_ports(&ports).context("ports.json cannot be written into the work directory")?;
+    info!(
+        version,
+        api = ?ports.api,
+        xds = ?ports.xds,
+        diagnostics = ?ports.diagnostics,
+        work_dir = %work_dir.path().display(),
+        revision = %store.present().revision(),
+        "kuma-cp is ready"
+    );
+    let ended = parts.run().await;
+    recorder.flush().await;
+    info!("kuma-cp has stopped");
+    ended
+}
+
+const READ_ONLY: &str = "the API is read-only: apiServer.readOnly (KUMA_API_SERVER_READ_ONLY) is set";
+
+/// Planning is computing: more turns than this only add waiting.
+fn planning_turns() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn or_within(configured: &Path, folder: &Path, name: &str) -> PathBuf {
+    if configured.as_os_str().is_empty() { folder.join(name) } else { configured.to_owned() }
+}
+
+async fn open_store(config: &Config, work_dir: &Path, rng: &dyn SecureRandom) -> anyhow::Result<Arc<dyn Store>> {
+    let mut epoch = [0; 4];
+    if rng.fill(&mut epoch).is_err() {
+        bail!("the operating system gave no random bytes; try again");
+    }
+    let epoch = u32::from_be_bytes(epoch);
+    match config.store.kind {
+        StoreKind::Memory => {
+            warn!("store.type is memory: what is applied is lost when this process ends");
+            Ok(Arc::new(MemoryStore::new(epoch)))
+        }
+        StoreKind::Embedded => {
+            let path = or_within(&config.store.embedded_path, work_dir, "kuma.db");
+            let open = tokio::task::spawn_blocking(move || EmbeddedStore::open(&path, epoch));
+            Ok(Arc::new(open.await.context("opening the store was interrupted")??))
+        }
+        StoreKind::Postgres => bail!("there is no PostgreSQL store yet"), // Refused with the configuration already.
+    }
+}
+
+/// Kuma 0.3.0 made the mesh `default` at every start at which it was not there.
+async fn apply_default_mesh(store: &dyn Store, configured: &str) -> anyhow::Result<()> {
+    let configured = configured.trim();
+    let source = if configured.is_empty() { "{name: default}" } else { configured };
+    let document = serde_saphyr::with_deserializer_from_str(source, |from| Kind::Mesh.read_document(from))
+        .context("defaults.mesh is not a Mesh")?;
+    let name = if document.envelope.name.is_empty() { "default" } else { &document.envelope.name };
+    let mut spec: Spec = document.spec;
+    spec.set_defaults();
+    let violations = spec.validate();
+    if !violations.is_empty() {
+        bail!("defaults.mesh is not valid: {violations}");
+    }
+    let key = Key::mesh(name);
+    let transaction = Transaction {
+        preconditions: vec![Precondition::Absent(key.clone())],
+        writes: vec![Write::Put(key, Arc::new(spec))],
+        author: "kuma-cp".to_owned(),
+        at_ms: milliseconds(SystemTime::now()),
+    };
+    match store.commit(transaction).await {
+        Ok(_) | Err(StoreError::Precondition(_)) => Ok(()),
+        Err(error) => Err(error).context("the default mesh cannot be made"),
+    }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Every socket is bound before anything is served, so that a port in use is a sentence and not a half-started server.
+struct Listeners {
+    api: Vec<TcpListener>,
+    xds: Vec<TcpListener>,
+    diagnostics: Vec<TcpListener>,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            api: listen::loopback(config.api_server.port, "apiServer.port (KUMA_API_SERVER_PORT)")?,
+            xds: listen::loopback(config.xds_server.grpc_port, "xdsServer.grpcPort (KUMA_XDS_SERVER_GRPC_PORT)")?,
+            diagnostics: listen::loopback(
+                config.xds_server.diagnostics_port,
+                "xdsServer.diagnosticsPort (KUMA_XDS_SERVER_DIAGNOSTICS_PORT)",
+            )?,
+        })
+    }
+
+    fn ports(&self) -> Ports {
+        Ports {
+            api: listen::addresses(&self.api),
+            xds: listen::addresses(&self.xds),
+            diagnostics: listen::addresses(&self.diagnostics),
+        }
+    }
+}
+
+/// The names in the server certificate: everything that a client of this machine may call it.
+fn server_names(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    names.push(config.general.advertised_hostname.clone());
+    names.push(config.bootstrap.xds_host.clone());
+    names.extend(config.general.server_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn bootstrap_params(config: &Config, ports: &Ports, ca_pem: String) -> BootstrapParams {
+    let settings = &config.bootstrap;
+    let listens_on = ports.xds.first().map_or(config.xds_server.grpc_port, std::net::SocketAddr::port);
+    BootstrapParams {
+        admin_address: settings.admin_address,
+        admin_port: settings.admin_port,
+        admin_access_log_path: settings.admin_access_log_path.clone(),
+        xds_host: settings.xds_host.clone(),
+        xds_port: if settings.xds_port == 0 { listens_on } else { settings.xds_port },
+        xds_connect_timeout: settings.xds_connect_timeout,
+        ca_pem,
+    }
+}
+
+/// How long a server may take to end its connections once it is told to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// The servers and tasks that together are the control plane.
+struct Parts {
+    /// End when `stop` is cancelled, and never before.
+    servers: JoinSet<anyhow::Result<()>>,
+    /// Never end by themselves.
+    background: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    fn spawn<E: Into<anyhow::Error> + Send + 'static>(
+        &mut self,
+        name: &'static str,
+        server: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.servers.spawn(async move { server.await.map_err(Into::into).with_context(|| format!("{name} has died")) });
+    }
+
+    fn spawn_http(&mut self, name: &'static str, listeners: Vec<TcpListener>, router: &axum::Router) {
+        for listener in listeners {
+            let (router, stop) = (router.clone(), self.stop.clone().cancelled_owned());
+            self.spawn(name, async move { api::serve(listener, router, &api::Limits::default(), stop).await });
+        }
+    }
+
+    fn spawn_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.background.spawn(task);
+    }
+
+    /// Until `stop`, then until every server has ended its connections. A part that ends before ends everything: half a
+    /// control plane is worse than one that its supervisor starts again.
+    async fn run(mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            Some(ended) = self.servers.join_next() => {
+                ended.context("a server of kuma-cp has died")??;
+                bail!("a server of kuma-cp ended by itself");
+            }
+            Some(ended) = self.background.join_next() => {
+                ended.context("a part of kuma-cp has died")?;
+                bail!("a part of kuma-cp ended by itself");
+            }
+        }
+        info!("stopping");
+        let all_ended = async {
+            while let Some(ended) = self.servers.join_next().await {
+                if let Ok(Err(error)) = ended {
+                    warn!(error = %format_args!("{error:#}"), "while stopping");
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, all_ended).await.is_err() {
+            warn!("connections were still open and are closed now");
+        }
+        Ok(())
+    }
+}

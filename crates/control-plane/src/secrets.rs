@@ -1,0 +1,144 @@
+//! The control plane's own secrets: its CA and the keys that sign tokens, kept sealed in the store under a key that is not
+//! in it. Made on the first start, opened on every later one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use identity::{
+    AuthorityError, CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, ControlPlaneCa, Keyring, KeyringError, Role, SealError,
+    SecureRandom, SecretsKey, SigningKey, SigningKeyError, TOKEN_KEYS, TokenError,
+};
+use store::{Store, StoreError};
+
+use crate::work_dir::WorkDir;
+
+pub struct Secrets {
+    pub ca: ControlPlaneCa,
+    pub keyring: Arc<Keyring>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    #[error(
+        "the secrets key {path} is not there, but the store has secrets sealed under one; put the key file back, set \
+         general.secretsKeyFile to it, or restore the backup that belongs to it"
+    )]
+    KeyMissing { path: PathBuf },
+    #[error("the secrets key {path} cannot be used: {reason}")]
+    KeyUnusable { path: PathBuf, reason: io::Error },
+    #[error("the secrets key {path} cannot be used: {reason}; put the store's own key file there")]
+    KeyMalformed { path: PathBuf, reason: SealError },
+    #[error("the store's secrets do not open under {path}: {reason}")]
+    Ca { path: PathBuf, reason: AuthorityError },
+    #[error("the store's token keys do not open under {path}: {reason}")]
+    SigningKey { path: PathBuf, reason: SigningKeyError },
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error("the secrets cannot be read: {0}")]
+    Store(#[from] StoreError),
+    #[error("the admin token {path} cannot be made: {reason}")]
+    AdminToken { path: PathBuf, reason: String },
+}
+
+/// Opens what is there and makes what is not. `key_path` is a file of 32 bytes that only this user may read.
+pub async fn open(
+    store: &dyn Store,
+    key_path: &Path,
+    rng: &dyn SecureRandom,
+    now: SystemTime,
+) -> Result<Secrets, SecretsError> {
+    let key = secrets_key(store, key_path, rng).await?;
+    let ca = control_plane_ca(store, &key, rng, now)
+        .await
+        .map_err(|error| error.or_at(|reason| SecretsError::Ca { path: key_path.to_owned(), reason }))?;
+    let signing_keys = signing_keys(store, &key, rng)
+        .await
+        .map_err(|error| error.or_at(|reason| SecretsError::SigningKey { path: key_path.to_owned(), reason }))?;
+    let signs = signing_keys.first().map(|key| key.kid().to_owned()).unwrap_or_default();
+    let keyring = Keyring::new(signing_keys, &signs, ca.fingerprint())?;
+    Ok(Secrets { ca, keyring: Arc::new(keyring) })
+}
+
+/// Makes the file `admin-token` in the work directory, if it is not there.
+pub fn keep_admin_token(
+    work_dir: &Path,
+    keyring: &Keyring,
+    rng: &dyn SecureRandom,
+    now: SystemTime,
+) -> Result<(), SecretsError> {
+    let path = work_dir.join("admin-token");
+    let issue = || {
+        let token: Result<String, TokenError> = keyring.issue_admin("admin", Role::Admin, None, now, rng);
+        token.map(String::into_bytes).map_err(io::Error::other)
+    };
+    match WorkDir::secret_file(&path, issue) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(SecretsError::AdminToken { path, reason: reason.to_string() }),
+    }
+}
+
+/// A key is made only for a store that has no secrets yet: under a new key the old ones would be lost.
+async fn secrets_key(store: &dyn Store, path: &Path, rng: &dyn SecureRandom) -> Result<SecretsKey, SecretsError> {
+    let has_secrets = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await?.is_some();
+    let missing = matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    if has_secrets && missing {
+        return Err(SecretsError::KeyMissing { path: path.to_owned() });
+    }
+    let fresh = || SecretsKey::generate(rng).map(|key| key.as_bytes().to_vec()).map_err(io::Error::other);
+    let bytes = WorkDir::secret_file(path, fresh)
+        .map_err(|reason| SecretsError::KeyUnusable { path: path.to_owned(), reason })?;
+    SecretsKey::from_bytes(&bytes).map_err(|reason| SecretsError::KeyMalformed { path: path.to_owned(), reason })
+}
+
+/// Either side of keeping a secret.
+enum Failure<E> {
+    Store(StoreError),
+    Secret(E),
+}
+
+impl<E> Failure<E> {
+    fn or_at(self, secret: impl FnOnce(E) -> SecretsError) -> SecretsError {
+        match self {
+            Self::Store(error) => SecretsError::Store(error),
+            Self::Secret(error) => secret(error),
+        }
+    }
+}
+
+async fn control_plane_ca(
+    store: &dyn Store,
+    key: &SecretsKey,
+    rng: &dyn SecureRandom,
+    now: SystemTime,
+) -> Result<ControlPlaneCa, Failure<AuthorityError>> {
+    let known = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await.map_err(Failure::Store)?;
+    let sealed = match known {
+        Some(sealed) => sealed,
+        None => {
+            let fresh = ControlPlaneCa::generate(rng, now).map_err(Failure::Secret)?;
+            let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
+            let kept = store.put_secret_if_absent(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, sealed);
+            kept.await.map_err(Failure::Store)?
+        }
+    };
+    ControlPlaneCa::open(&sealed, key).map_err(Failure::Secret)
+}
+
+async fn signing_keys(
+    store: &dyn Store,
+    key: &SecretsKey,
+    rng: &dyn SecureRandom,
+) -> Result<Vec<SigningKey>, Failure<SigningKeyError>> {
+    let mut known = store.secrets(TOKEN_KEYS).await.map_err(Failure::Store)?;
+    if known.is_empty() {
+        let fresh = SigningKey::generate(rng).map_err(Failure::Secret)?;
+        let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
+        let kept = store.put_secret_if_absent(TOKEN_KEYS, fresh.kid(), sealed).await.map_err(Failure::Store)?;
+        known.push((fresh.kid().to_owned(), kept));
+    }
+    known.iter().map(|(kid, sealed)| SigningKey::open(kid, sealed, key).map_err(Failure::Secret)).collect()
+}

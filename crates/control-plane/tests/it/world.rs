@@ -1,0 +1,105 @@
+//! A control plane without sockets: a memory store, the follower, and feeds that stand for streams.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use control_plane::{
+    contents::Contents,
+    feed::{Feed, Planner},
+    follow::{follow, whole_world},
+    metrics::Metrics,
+    record::Recorder,
+    registry::Registry,
+};
+use model::{Key, Kind, ProxyId};
+use store::{MemoryStore, Store, Transaction, Write};
+use tokio::{sync::Semaphore, task::JoinHandle};
+use xds::{Snapshot, Subscriber as _};
+
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) recorder: Arc<Recorder>,
+    planner: Arc<Planner>,
+    follower: JoinHandle<()>,
+}
+
+impl World {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        let present = store.present();
+        let at = Instant::now();
+        let registry = Arc::new(Registry::new(whole_world(&present), present.revision().number, at));
+        let metrics = Arc::new(Metrics::new(store.clone()));
+        let recorder = Arc::new(Recorder::new(store.clone(), "instance".to_owned(), Duration::from_secs(1)));
+        let planner = Arc::new(Planner {
+            registry: registry.clone(),
+            contents: Contents::default(),
+            metrics: metrics.clone(),
+            turns: Semaphore::new(2),
+        });
+        let follower = tokio::spawn(follow(store.clone(), registry.clone()));
+        Self { store, registry, metrics, recorder, planner, follower }
+    }
+
+    pub(crate) fn with_memory() -> Self {
+        Self::new(Arc::new(MemoryStore::new(1)))
+    }
+
+    pub(crate) fn connect(&self, name: &str) -> Feed {
+        let proxy = ProxyId::new("default", name);
+        Feed::new(self.planner.clone(), proxy.clone(), self.recorder.open(proxy))
+    }
+
+    /// Commits all of it as one revision, and waits until the world has it.
+    pub(crate) async fn put(&self, resources: impl IntoIterator<Item = (Key, String)>) {
+        let writes = resources.into_iter().map(|(key, json)| {
+            let spec = key.kind.read_spec(&mut serde_json::Deserializer::from_str(&json)).unwrap();
+            Write::Put(key, Arc::new(spec))
+        });
+        self.commit(writes.collect()).await;
+    }
+
+    pub(crate) async fn delete(&self, key: Key) {
+        self.commit(vec![Write::Delete(key)]).await;
+    }
+
+    async fn commit(&self, writes: Vec<Write>) {
+        let transaction = Transaction { writes, author: "test".to_owned(), ..Transaction::default() };
+        let committed = self.store.commit(transaction).await.unwrap();
+        while self.registry.revision() < committed.revision.number {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
+
+pub(crate) fn mesh() -> (Key, String) {
+    (Key::mesh("default"), "{}".to_owned())
+}
+
+/// A Dataplane of `service` on an address of its own, with an outbound to each of `uses`.
+pub(crate) fn dataplane(name: &str, service: &str, number: usize, uses: &[&str]) -> (Key, String) {
+    let outbound: Vec<_> = uses
+        .iter()
+        .enumerate()
+        .map(|(i, service)| serde_json::json!({"interface": format!(":{}", 20_000 + i), "service": service}))
+        .collect();
+    let interface = format!("127.{}.{}.1:8080:80", number / 250, number % 250);
+    let spec = serde_json::json!({
+        "networking": {"inbound": [{"interface": interface, "tags": {"service": service}}], "outbound": outbound},
+    });
+    (Key::new(Kind::Dataplane, "default", name), spec.to_string())
+}
+
+pub(crate) async fn next(feed: &mut Feed) -> Arc<Snapshot> {
+    let (_, snapshot) = tokio::time::timeout(Duration::from_secs(30), feed.next()).await.unwrap().unwrap();
+    snapshot
+}

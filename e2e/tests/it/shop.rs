@@ -1,0 +1,134 @@
+//! The smallest mesh that has traffic: web calls backend.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+use testbed::{Answer, ControlPlane, Programs, Proxy, Service, Settings};
+
+pub(crate) struct Shop {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) programs: Programs,
+    pub(crate) control_plane: ControlPlane,
+    /// Every test has a network of its own: 127.<network>.0.0/24.
+    network: u8,
+    hosts: u8,
+    pub(crate) proxies: Vec<Proxy>,
+    services: Vec<Service>,
+}
+
+impl Shop {
+    pub(crate) async fn open(network: u8, settings: Settings<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = Programs::find().unwrap();
+        let control_plane = ControlPlane::start(&programs, &folder.path().join("cp"), settings).await.unwrap();
+        Self { folder, programs, control_plane, network, hosts: 0, proxies: Vec::new(), services: Vec::new() }
+    }
+
+    /// Registers a Dataplane with a workload that answers with the Dataplane's name.
+    pub(crate) async fn register(&mut self, name: &str, tags: Value, outbounds: &[(SocketAddr, &str)]) {
+        let workload = Service::start(name, Answer::Name).await.unwrap();
+        self.hosts += 1;
+        let interface = format!("{}:8080:{}", self.ip(self.hosts), workload.port());
+        let outbound: Vec<_> = outbounds
+            .iter()
+            .map(|(address, service)| json!({"interface": address.to_string(), "service": service}))
+            .collect();
+        let networking = json!({"inbound": [{"interface": interface, "tags": tags}], "outbound": outbound});
+        let dataplane = json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
+        self.control_plane.apply(&dataplane).await.unwrap();
+        self.services.push(workload);
+    }
+
+    pub(crate) async fn start_proxy(&mut self, name: &str) {
+        let folder = self.proxy_folder(name);
+        let proxy = Proxy::start(&self.programs, &self.control_plane, &folder, name).await.unwrap();
+        self.proxies.push(proxy);
+    }
+
+    pub(crate) fn proxy_folder(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// An address for an outbound.
+    pub(crate) fn outbound(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(200), port)
+    }
+
+    fn ip(&self, host: u8) -> IpAddr {
+        Ipv4Addr::new(127, self.network, 0, host).into()
+    }
+
+    /// web, backend v1 and backend v2, each with its Envoy; web's outbound to backend.
+    pub(crate) async fn with_two_versions(network: u8) -> (Self, SocketAddr) {
+        let mut shop = Self::open(network, &[]).await;
+        let backend = shop.outbound(10_001);
+        shop.register("backend-v1", json!({"service": "backend", "version": "v1"}), &[]).await;
+        shop.register("backend-v2", json!({"service": "backend", "version": "v2"}), &[]).await;
+        shop.register("web", json!({"service": "web"}), &[(backend, "backend")]).await;
+        for name in ["backend-v1", "backend-v2", "web"] {
+            shop.start_proxy(name).await;
+        }
+        (shop, backend)
+    }
+
+    /// PUTs the route, and waits until web's Envoy has acknowledged all of it.
+    pub(crate) async fn route(&self, v1: u32, v2: u32) {
+        const SETTLED: &str = "kuma_xds_convergence_seconds_count";
+        let before = self.control_plane.metric(SETTLED).await.unwrap();
+        self.control_plane.apply(&route(v1, v2)).await.unwrap();
+        until("web's Envoy to acknowledge the route", async || {
+            self.control_plane.metric(SETTLED).await.unwrap() > before
+        })
+        .await;
+    }
+
+    pub(crate) async fn until_online(&self, dataplanes: usize) {
+        until("all proxies to be online", async || {
+            let overviews = self.control_plane.get("/meshes/default/dataplanes+insights").await.unwrap();
+            overviews["items"].as_array().unwrap().iter().filter(|it| is_online(it)).count() == dataplanes
+        })
+        .await;
+    }
+}
+
+pub(crate) fn route(v1: u32, v2: u32) -> Value {
+    let share = |weight: u32, version: &str| {
+        json!({"weight": weight, "destination": {"service": "backend", "version": version}})
+    };
+    json!({
+        "type": "TrafficRoute", "mesh": "default", "name": "web-to-backend",
+        "sources": [{"match": {"service": "web"}}],
+        "destinations": [{"match": {"service": "backend"}}],
+        "conf": [share(v1, "v1"), share(v2, "v2")],
+    })
+}
+
+fn is_online(overview: &Value) -> bool {
+    let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
+    subscriptions.into_iter().flatten().any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
+}
+
+/// Asks until it is so. The deadline is for a test that would hang, not for a slow machine.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "waited a minute for {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// Who answers so many new connections, in order.
+pub(crate) async fn answers(address: SocketAddr, connections: usize) -> Vec<String> {
+    let mut answers = Vec::new();
+    for _ in 0..connections {
+        answers.push(testbed::ask(address, "").await.unwrap());
+    }
+    answers
+}
+
+pub(crate) fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
