@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::address::Address;
 use crate::drain_time;
@@ -99,11 +99,11 @@ impl RunOptions {
     pub(crate) fn token_file(&self) -> Result<&Path, clap::Error> {
         self.dataplane_token_file.as_deref().ok_or_else(|| {
             let Self { mesh, name, .. } = self;
-            CommandLine::command().error(
+            clap::Error::raw(
                 ErrorKind::MissingRequiredArgument,
                 format!(
                     "a dataplane needs a token: make one with `kumactl generate dataplane-token --name {name} --mesh \
-                     {mesh} > {name}.token` and name the file with --dataplane-token-file"
+                     {mesh} > {name}.token` and name the file with --dataplane-token-file\n"
                 ),
             )
         })

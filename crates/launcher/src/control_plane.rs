@@ -3,6 +3,7 @@
 //! The token is sent with the bootstrap request alone, and only over a connection that has been verified or does not leave
 //! this machine. The one request that trusts nobody fetches the CA, which is believed only if the token names it.
 
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
@@ -156,7 +157,8 @@ fn register_first(api: &Address, owner: &Owner, answer: &Answer) -> String {
     } else {
         format!(", or `curl -XPUT {path} --data @dataplane.json -H'content-type: application/json'`")
     };
-    let said = answer.problem().map(|problem| format!(" (it says: {problem})")).unwrap_or_default();
+    let details = answer.problem().map(|problem| problem.details).filter(|details| !details.is_empty());
+    let said = details.map(|details| format!(" (it says: {details})")).unwrap_or_default();
     format!(
         "the control plane at {api} knows no dataplane {name} in mesh {mesh}{said}; register it first: \
          `kumactl apply -f dataplane.yaml`{curl}"
@@ -242,29 +244,38 @@ impl Answer {
         format!("{}{problem}", self.status)
     }
 
-    /// The error body of Kuma's API as one sentence: `TITLE (DETAILS): FIELD: MESSAGE; …`.
-    fn problem(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Problem {
-            title: String,
-            #[serde(default)]
-            details: String,
-            #[serde(default)]
-            causes: Vec<Cause>,
-        }
-        #[derive(Deserialize)]
-        struct Cause {
-            field: String,
-            message: String,
-        }
+    fn problem(&self) -> Option<Problem> {
+        serde_json::from_str(&self.body).ok()
+    }
+}
 
-        let problem: Problem = serde_json::from_str(&self.body).ok()?;
-        let details =
-            if problem.details.is_empty() { String::new() } else { format!(" ({})", problem.details) };
-        let causes: Vec<_> =
-            problem.causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
-        let causes = if causes.is_empty() { String::new() } else { format!(": {}", causes.join("; ")) };
-        Some(format!("{}{details}{causes}", problem.title))
+/// The error body of Kuma's API; as a sentence `TITLE (DETAILS): FIELD: MESSAGE; …`.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    #[serde(default)]
+    details: String,
+    #[serde(default)]
+    causes: Vec<Cause>,
+}
+
+#[derive(Deserialize)]
+struct Cause {
+    field: String,
+    message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.title)?;
+        if !self.details.is_empty() {
+            write!(formatter, " ({})", self.details)?;
+        }
+        for (index, Cause { field, message }) in self.causes.iter().enumerate() {
+            let separator = if index == 0 { ":" } else { ";" };
+            write!(formatter, "{separator} {field}: {message}")?;
+        }
+        Ok(())
     }
 }
 

@@ -46,7 +46,8 @@ pub fn execute(command_line: CommandLine) -> ExitCode {
         }
     };
     outcome.unwrap_or_else(|error: anyhow::Error| {
-        eprintln!("Error: {error:#}");
+        // Each error is a whole sentence already: its sources would say the end of it again.
+        eprintln!("Error: {error}");
         ExitCode::FAILURE
     })
 }

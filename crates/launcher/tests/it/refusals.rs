@@ -13,7 +13,7 @@ fn assert_refused((status, stderr): &(Option<i32>, String), parts: &[&str]) {
     let last = stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("Error: "), "{stderr}");
     for part in parts {
-        assert!(last.contains(part), "no `{part}` in: {last}");
+        assert_eq!(last.matches(part).count(), 1, "`{part}` once in: {last}");
     }
 }
 
@@ -76,7 +76,7 @@ async fn a_token_file_that_cannot_serve() {
             None => fs::remove_file(home.path("web-1.token")).expect("it was there"),
         }
         let end = end_of(home.run("http://127.0.0.1:9")).await;
-        assert_refused(&end, &[reason, "web-1.token", "kumactl generate dataplane-token --name web-1"]);
+        assert_refused(&end, &[reason, "kumactl generate dataplane-token --name web-1"]);
     }
 }
 
