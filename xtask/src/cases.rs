@@ -1,63 +1,70 @@
-//! Has a real Envoy judge every `envoy.yaml` among the cases of `plan`, as it would be sent and with what it refers to in
-//! place.
+//! Everything that `plan` is expected to say to an Envoy, judged by a real one: the resources of every case, and every form
+//! of bootstrap.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{repository, static_config};
+use crate::{envoy::Envoy, repository, static_config};
 
-const CASES: &str = "crates/plan/tests/cases";
+const TESTS: &str = "crates/plan/tests";
 
-/// Fails, naming it, at the first case that Envoy refuses or warns about.
-pub(crate) fn validate(envoy: &Path) -> anyhow::Result<()> {
-    let folders = case_folders()?;
-    ensure!(!folders.is_empty(), "no cases in {CASES}");
-    let work_dir = tempfile::tempdir().context("cannot make a temporary folder")?;
-    for folder in folders {
-        let path = folder.join("envoy.yaml");
-        let resources = read(&path)?;
-        for (form, config) in [
-            ("as sent", static_config::as_sent(&resources)),
-            ("with endpoints and filters in place", static_config::in_place(&resources)),
-        ] {
-            let config = config.with_context(|| path.display().to_string())?;
-            let file = work_dir.path().join("envoy.json");
-            fs::write(&file, config.to_string())
-                .with_context(|| format!("cannot write {}", file.display()))?;
-            run(envoy, &file).with_context(|| format!("{}, {form}", path.display()))?;
-        }
+/// The folder that the bootstraps among the cases name, and in which kuma-dp keeps their files.
+const KUMA_DP_WORK_DIR: &str = "/run/kuma-dp";
+
+/// Fails at the first case that Envoy refuses or warns about, and names it.
+pub(crate) fn validate(program: &Path) -> anyhow::Result<()> {
+    let envoy = Envoy::new(program)?;
+    for case in expected("cases")? {
+        let resources: Vec<Value> = serde_saphyr::from_str(&read(&case)?)
+            .with_context(|| format!("{} is not a list of resources", case.display()))?;
+        validate_resources(&envoy, &resources).with_context(|| case.display().to_string())?;
+    }
+    write_secrets(envoy.work_dir())?;
+    for case in expected("bootstraps")? {
+        let bootstrap = read(&case)?.replace(KUMA_DP_WORK_DIR, &envoy.work_dir().to_string_lossy());
+        envoy.validate(&bootstrap).with_context(|| case.display().to_string())?;
     }
     Ok(())
 }
 
-fn case_folders() -> anyhow::Result<Vec<PathBuf>> {
-    let cases = repository().join(CASES);
-    let entries = fs::read_dir(&cases).with_context(|| format!("cannot list {}", cases.display()))?;
-    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    folders.sort();
-    Ok(folders)
+fn validate_resources(envoy: &Envoy, resources: &[Value]) -> anyhow::Result<()> {
+    envoy.validate(&static_config::as_sent(resources)?.to_string()).context("as sent")?;
+    let in_place = static_config::in_place(resources)?.to_string();
+    envoy.validate(&in_place).context("with endpoints and filters in place")
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Value>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("{} is not a list of resources", path.display()))
+/// The `envoy.yaml` of each case.
+fn expected(folder: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = repository().join(TESTS).join(folder);
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let cases = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut expected: Vec<_> =
+        cases.into_iter().filter(|case| case.is_dir()).map(|case| case.join("envoy.yaml")).collect();
+    ensure!(!expected.is_empty(), "no cases in {}", folder.display());
+    expected.sort();
+    Ok(expected)
 }
 
-fn run(envoy: &Path, config: &Path) -> anyhow::Result<()> {
-    let output = Command::new(envoy)
-        .args(["--mode", "validate", "--log-level", "warning", "--config-path"])
-        .arg(config)
-        .output()
-        .with_context(|| format!("cannot run {}", envoy.display()))?;
-    let log = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "Envoy refuses it:\n{log}");
-    // A deprecated field, or an update that it ignores.
-    ensure!(!log.contains("[warning]"), "Envoy warns:\n{log}");
+/// What kuma-dp writes before it starts an Envoy: its token and the control plane's CA, as secrets.
+fn write_secrets(work_dir: &Path) -> anyhow::Result<()> {
+    let ca = read(&repository().join(TESTS).join("bootstraps/ca.pem"))?;
+    let token =
+        json!({ "name": "dataplane_token", "generic_secret": { "secret": { "inline_string": "token" } } });
+    let ca = json!({ "name": "cp_ca", "validation_context": { "trusted_ca": { "inline_string": ca } } });
+    for (file, mut secret) in [("token.yaml", token), ("cp_ca.yaml", ca)] {
+        secret["@type"] = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret".into();
+        let path = work_dir.join(file);
+        fs::write(&path, json!({ "resources": [secret] }).to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

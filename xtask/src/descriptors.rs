@@ -95,22 +95,25 @@ fn package_folder() -> anyhow::Result<PathBuf> {
 
 /// Import paths, sorted.
 fn wanted_files(roots: &[PathBuf]) -> anyhow::Result<BTreeSet<String>> {
-    let mut files = BTreeSet::new();
+    let mut wanted = BTreeSet::new();
     for root in roots {
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            let entries =
-                fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-            for entry in entries {
-                let path = entry?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Some(name) = import_path(root, &path)
-                    && name.ends_with(".proto")
-                    && WANTED.iter().any(|wanted| name.starts_with(wanted))
-                {
-                    files.insert(name);
-                }
+        let files = proto_files(root)?;
+        let names = files.iter().filter_map(|file| import_path(root, file));
+        wanted.extend(names.filter(|name| WANTED.iter().any(|prefix| name.starts_with(prefix))));
+    }
+    Ok(wanted)
+}
+
+fn proto_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "proto") {
+                files.push(path);
             }
         }
     }

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod cases;
 mod descriptors;
+mod envoy;
 mod static_config;
 
 #[derive(Parser)]

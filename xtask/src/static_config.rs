@@ -18,7 +18,7 @@ const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtension
 pub(crate) fn as_sent(resources: &[Value]) -> anyhow::Result<Value> {
     let mut clusters = untyped(of_type(resources, CLUSTER)?);
     clusters.push(stream_cluster());
-    let mut config = config(clusters, untyped(of_type(resources, LISTENER)?));
+    let mut config = config(&clusters, &untyped(of_type(resources, LISTENER)?));
     config["dynamic_resources"] = json!({
         "ads_config": {
             "api_type": "DELTA_GRPC",
@@ -42,7 +42,7 @@ pub(crate) fn in_place(resources: &[Value]) -> anyhow::Result<Value> {
     for filter in listeners.values_mut().flat_map(filters) {
         put_filter(filter, &extensions)?;
     }
-    Ok(config(untyped(clusters), untyped(listeners)))
+    Ok(config(&untyped(clusters), &untyped(listeners)))
 }
 
 /// The resources of one type, by name.
@@ -93,7 +93,7 @@ fn remove(object: &mut Value, field: &str) {
     }
 }
 
-fn config(clusters: Vec<Value>, listeners: Vec<Value>) -> Value {
+fn config(clusters: &[Value], listeners: &[Value]) -> Value {
     json!({
         "node": { "id": "mesh.proxy", "cluster": "service" },
         "static_resources": { "clusters": clusters, "listeners": listeners },

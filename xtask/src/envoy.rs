@@ -1,0 +1,43 @@
+//! A real Envoy as a judge of configurations.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+use tempfile::TempDir;
+
+pub(crate) struct Envoy {
+    program: PathBuf,
+    work_dir: TempDir,
+}
+
+impl Envoy {
+    pub(crate) fn new(program: &Path) -> anyhow::Result<Self> {
+        let work_dir = tempfile::tempdir().context("cannot make a temporary folder")?;
+        Ok(Self { program: program.to_owned(), work_dir })
+    }
+
+    /// Where files may lie that a configuration refers to.
+    pub(crate) fn work_dir(&self) -> &Path {
+        self.work_dir.path()
+    }
+
+    /// Fails, with Envoy's words, if it refuses the configuration (JSON or YAML) or warns about it.
+    pub(crate) fn validate(&self, config: &str) -> anyhow::Result<()> {
+        let file = self.work_dir.path().join("envoy.yaml");
+        fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
+        let output = Command::new(&self.program)
+            .args(["--mode", "validate", "--log-level", "warning", "--config-path"])
+            .arg(&file)
+            .output()
+            .with_context(|| format!("cannot run {}", self.program.display()))?;
+        let log = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "Envoy refuses it:\n{log}");
+        // A field that is deprecated, or an update from a file that it ignores.
+        ensure!(!log.contains("[warning]"), "Envoy warns:\n{log}");
+        Ok(())
+    }
+}
