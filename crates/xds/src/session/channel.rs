@@ -196,12 +196,12 @@ impl Channel {
         }
     }
 
-    pub(super) fn resource_changed(&mut self, name: Arc<str>, snapshot: &Snapshot) {
+    pub(super) fn resource_changed(&mut self, name: &Arc<str>, snapshot: &Snapshot) {
         self.mark(name.clone(), Urgency::Changed, Some(snapshot));
         // What was refused with it may have been refused for its sake.
-        let Some(rejected) = self.rejected.as_mut().filter(|it| it.contains(&name)) else { return };
+        let Some(rejected) = self.rejected.as_mut().filter(|it| it.contains(name)) else { return };
         for other in rejected.take_all_again() {
-            if !(other == name && self.pending.contains_key(&name)) {
+            if !(other == *name && self.pending.contains_key(name)) {
                 self.mark_again(other, snapshot);
             }
         }

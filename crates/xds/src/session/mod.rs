@@ -90,7 +90,7 @@ impl Session {
             match &previous {
                 Some(previous) => {
                     for name in previous.differences(snapshot, resource_type) {
-                        channel.resource_changed(name, snapshot);
+                        channel.resource_changed(&name, snapshot);
                     }
                 }
                 None => channel.compare_with_first(snapshot),

@@ -15,7 +15,7 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) const DELTA: &str =
@@ -23,13 +23,14 @@ pub(crate) const DELTA: &str =
 pub(crate) const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 /// Long enough for a loaded machine: only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// One connection.
 pub(crate) struct Client {
     connection: http2::SendRequest<Body>,
+    driver: JoinHandle<hyper::Result<()>>,
 }
 
 /// One request whose body is sent piece by piece.
@@ -55,8 +56,7 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr, root: &CertificateDer<'static>) -> Self {
         let tls = within(tls(address, root)).await.unwrap();
         let (connection, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
-        tokio::spawn(driver);
-        Self { connection }
+        Self { connection, driver: tokio::spawn(driver) }
     }
 
     /// A call as Envoy makes it, but for the headers given.
@@ -83,13 +83,9 @@ impl Client {
         call
     }
 
-    pub(crate) async fn is_closed(&mut self) {
-        within(async {
-            while self.connection.ready().await.is_ok() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+    /// Waits until the server has closed the connection.
+    pub(crate) async fn closed(self) {
+        drop(within(self.driver).await.unwrap());
     }
 }
 
@@ -105,6 +101,12 @@ impl Call {
             response_nonce: nonce,
             ..Default::default()
         });
+    }
+
+    /// Ends the request.
+    pub(crate) fn end(self) -> Self {
+        let (body, _) = mpsc::unbounded_channel();
+        Self { body, ..self }
     }
 
     pub(crate) async fn hear(&mut self) -> DeltaDiscoveryResponse {
@@ -144,8 +146,8 @@ pub(crate) fn post(path: &str, content_type: &str) -> http::request::Builder {
 }
 
 fn status(headers: &HeaderMap) -> (i32, String) {
-    let text = |name| headers.get(name).map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default();
-    (text("grpc-status").parse().unwrap(), text("grpc-message"))
+    let status = tonic::Status::from_header_map(headers).expect("a gRPC status");
+    (status.code() as i32, status.message().to_owned())
 }
 
 pub(crate) fn request(node_id: &str, type_url: &str) -> DeltaDiscoveryRequest {

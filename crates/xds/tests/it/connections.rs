@@ -12,7 +12,7 @@ use crate::{
 
 #[tokio::test]
 async fn at_shutdown_streams_end_as_unavailable_and_nothing_is_left() {
-    let fleet = Fleet::start(ServerSettings::default()).await;
+    let fleet = Fleet::start(ServerSettings::default());
     let client = Client::connect(fleet.address, &fleet.root).await;
     let mut stream = client.open().await;
     stream.hear().await;
@@ -29,17 +29,11 @@ async fn at_shutdown_streams_end_as_unavailable_and_nothing_is_left() {
 async fn at_shutdown_who_does_not_go_is_cut() {
     let settings =
         ServerSettings { shutdown_timeout: Duration::from_millis(100), ..ServerSettings::default() };
-    let fleet = Fleet::start(settings).await;
+    let fleet = Fleet::start(settings);
     let client = Client::connect(fleet.address, &fleet.root).await;
     let deaf = client.open().await;
-    let large = |tag: u64| fleet.world.send_replace((tag, Arc::new(clusters(&tag.to_string(), 10_000_000))));
-    large(2);
-    within(async {
-        while fleet.taken.load(std::sync::atomic::Ordering::SeqCst) < 1 {
-            tokio::task::yield_now().await
-        }
-    })
-    .await;
+    fleet.world.send_replace((2, Arc::new(clusters("2", 10_000_000))));
+    within(fleet.taken.subscribe().wait_for(|it| *it > 0)).await.unwrap();
     fleet.shutdown.send_replace(true);
     within(fleet.server).await.unwrap();
     drop(deaf);
@@ -47,7 +41,7 @@ async fn at_shutdown_who_does_not_go_is_cut() {
 
 #[tokio::test]
 async fn a_new_certificate_counts_from_the_next_connection_and_closes_none() {
-    let fleet = Fleet::start(ServerSettings::default()).await;
+    let fleet = Fleet::start(ServerSettings::default());
     let client = Client::connect(fleet.address, &fleet.root).await;
     let mut stream = client.open().await;
     let first = stream.hear().await;
@@ -64,7 +58,7 @@ async fn a_new_certificate_counts_from_the_next_connection_and_closes_none() {
 
 #[tokio::test]
 async fn more_connections_than_may_be_are_closed_at_once() {
-    let fleet = Fleet::start(ServerSettings { max_connections: 1, ..ServerSettings::default() }).await;
+    let fleet = Fleet::start(ServerSettings { max_connections: 1, ..ServerSettings::default() });
     let client = Client::connect(fleet.address, &fleet.root).await;
     client.open().await.hear().await;
     assert!(within(client::tls(fleet.address, &fleet.root)).await.is_err());
@@ -78,13 +72,13 @@ async fn who_begins_nothing_is_closed() {
     let moment = Duration::from_millis(50);
     let settings =
         ServerSettings { handshake_timeout: moment, idle_timeout: moment, ..ServerSettings::default() };
-    let fleet = Fleet::start(settings).await;
+    let fleet = Fleet::start(settings);
 
     let mut no_handshake = TcpStream::connect(fleet.address).await.unwrap();
     assert_eq!(within(no_handshake.read(&mut [0])).await.unwrap_or(0), 0);
 
-    let mut no_stream = Client::connect(fleet.address, &fleet.root).await;
-    no_stream.is_closed().await;
+    let no_stream = Client::connect(fleet.address, &fleet.root).await;
+    no_stream.closed().await;
 
     let client = Client::connect(fleet.address, &fleet.root).await;
     let no_message = client.call(DELTA, &[("authorization", "Bearer good")]).await;
@@ -94,7 +88,7 @@ async fn who_begins_nothing_is_closed() {
 #[tokio::test]
 async fn what_is_not_tls_ends_its_connection_and_no_other() {
     use tokio::io::AsyncWriteExt;
-    let fleet = Fleet::start(ServerSettings::default()).await;
+    let fleet = Fleet::start(ServerSettings::default());
     for garbage in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), &[22, 3, 1, 255, 255, 0], &[0; 1000]] {
         let mut tcp = TcpStream::connect(fleet.address).await.unwrap();
         tcp.write_all(garbage).await.unwrap();

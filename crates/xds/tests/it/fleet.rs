@@ -1,12 +1,6 @@
 //! A server with an authority that knows a token and a state of the world for all.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{sync::watch, task::JoinHandle};
@@ -23,7 +17,7 @@ pub(crate) struct Fleet {
     pub(crate) world: watch::Sender<(u64, Arc<Snapshot>)>,
     pub(crate) status: watch::Receiver<SessionStatus>,
     /// How many snapshots were taken by all streams together.
-    pub(crate) taken: Arc<AtomicUsize>,
+    pub(crate) taken: watch::Sender<usize>,
     pub(crate) shutdown: watch::Sender<bool>,
     pub(crate) server: JoinHandle<()>,
 }
@@ -31,13 +25,13 @@ pub(crate) struct Fleet {
 struct TestAuthority {
     world: watch::Receiver<(u64, Arc<Snapshot>)>,
     status: watch::Sender<SessionStatus>,
-    taken: Arc<AtomicUsize>,
+    taken: watch::Sender<usize>,
 }
 
 pub(crate) struct Stream {
     world: watch::Receiver<(u64, Arc<Snapshot>)>,
     status: watch::Sender<SessionStatus>,
-    taken: Arc<AtomicUsize>,
+    taken: watch::Sender<usize>,
 }
 
 impl Authority for TestAuthority {
@@ -71,7 +65,7 @@ impl Authority for TestAuthority {
 impl Subscriber for Stream {
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         self.world.changed().await.map_err(|_| Refusal::Unavailable("the world has ended".to_owned()))?;
-        self.taken.fetch_add(1, SeqCst);
+        self.taken.send_modify(|it| *it += 1);
         Ok(self.world.borrow_and_update().clone())
     }
 
@@ -81,12 +75,12 @@ impl Subscriber for Stream {
 }
 
 impl Fleet {
-    pub(crate) async fn start(settings: ServerSettings) -> Self {
+    pub(crate) fn start(settings: ServerSettings) -> Self {
         let (root, config) = certificate();
         let (tls, tls_configs) = watch::channel(config);
         let (world, worlds) = watch::channel((1, Arc::new(clusters("1", 10))));
         let (status_sender, status) = watch::channel(SessionStatus::default());
-        let taken = Arc::new(AtomicUsize::new(0));
+        let taken = watch::Sender::new(0);
         let authority = TestAuthority { world: worlds, status: status_sender, taken: taken.clone() };
         let listener = xds::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();

@@ -64,11 +64,11 @@ impl Stage {
             "push" => {
                 self.tag += 1;
                 let responses = self.session.on_snapshot(self.tag, Arc::new(snapshot(rest)), self.now);
-                self.hear(responses);
+                self.hear(&responses);
             }
             ">" => {
                 let responses = self.session.on_request(&request(rest), self.now);
-                self.hear(responses);
+                self.hear(&responses);
             }
             "wait" => self.wait(duration(rest)),
             _ => panic!("not a line of a script: {line}"),
@@ -81,7 +81,7 @@ impl Stage {
         while let Some(deadline) = self.session.next_deadline().filter(|it| *it <= end) {
             self.pass(deadline.saturating_duration_since(self.now.monotonic));
             let responses = self.session.on_time(self.now);
-            self.hear(responses);
+            self.hear(&responses);
         }
         self.pass(end - self.now.monotonic);
     }
@@ -91,7 +91,7 @@ impl Stage {
         self.now.wall += time;
     }
 
-    fn hear(&mut self, responses: Vec<Response>) {
+    fn hear(&mut self, responses: &[Response]) {
         self.said.extend(responses.iter().map(print));
     }
 }

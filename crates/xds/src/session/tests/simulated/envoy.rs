@@ -71,23 +71,23 @@ impl Envoy {
             && clusters.flat_map(|(_, version)| references(version)).all(|it| has_secret(&it))
     }
 
-    /// Takes a response, or refuses it: what is bad, and what `refuses` says.
-    pub(super) fn on_response(&mut self, response: &Response, refuses: &mut dyn FnMut() -> bool) {
+    /// Takes a response, or refuses it: what is bad, and what `is_refused` says.
+    pub(super) fn on_response(&mut self, response: &Response, is_refused: &mut dyn FnMut() -> bool) {
         let resource_type = response.resource_type;
         let mut good = Vec::new();
         for resource in &response.resources {
-            if !is_bad(&resource.version) && !refuses() {
+            if !is_bad(&resource.version) && !is_refused() {
                 good.push((resource.name.to_string(), resource.version.to_string()));
             }
         }
-        let refused = good.len() < response.resources.len();
+        let complete = good.len() == response.resources.len();
         for name in &response.removed {
             self.remove(resource_type, name);
         }
         for (name, version) in &good {
             self.apply(resource_type, name, version);
         }
-        if !refused {
+        if complete {
             let recorded = self.recorded.entry(resource_type).or_default();
             recorded.extend(good);
             for name in &response.removed {
@@ -96,7 +96,7 @@ impl Envoy {
         }
         self.resubscribe();
 
-        let error = refused.then(|| "no".to_owned());
+        let error = (!complete).then(|| "no".to_owned());
         self.withheld.push(Request {
             response_nonce: response.nonce.to_string(),
             error,
@@ -179,19 +179,19 @@ impl Envoy {
             .flat_map(|(_, version)| references(version))
             .partition::<BTreeSet<_>, _>(|it| it.starts_with('x'));
         for (resource_type, wanted) in [
-            (ResourceType::Endpoint, clusters),
-            (ResourceType::Secret, secrets),
-            (ResourceType::Extension, extensions),
-            (ResourceType::Route, routes),
+            (ResourceType::Endpoint, &clusters),
+            (ResourceType::Secret, &secrets),
+            (ResourceType::Extension, &extensions),
+            (ResourceType::Route, &routes),
         ] {
             self.subscribe_to(resource_type, wanted);
         }
     }
 
-    fn subscribe_to(&mut self, resource_type: ResourceType, wanted: BTreeSet<String>) {
+    fn subscribe_to(&mut self, resource_type: ResourceType, wanted: &BTreeSet<String>) {
         let had = self.subscribed.insert(resource_type, wanted.clone()).unwrap_or_default();
         let subscribe: Vec<_> = wanted.difference(&had).cloned().collect();
-        let unsubscribe: Vec<_> = had.difference(&wanted).cloned().collect();
+        let unsubscribe: Vec<_> = had.difference(wanted).cloned().collect();
         for name in &unsubscribe {
             self.applied.entry(resource_type).or_default().remove(name);
             self.recorded.entry(resource_type).or_default().remove(name);
