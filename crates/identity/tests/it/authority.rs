@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use identity::{AuthorityError, ControlPlaneCa, SecretsKey, SystemRandom, spki_fingerprint};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -37,7 +37,14 @@ fn it_comes_back_from_its_sealed_form() {
 fn what_opens_but_is_no_ca_is_refused() {
     let secrets = SecretsKey::from_bytes(&[3; 32]).expect("32 bytes");
     let certificate = ca().certificate_pem().to_owned();
-    for damaged in ["", "not PEM", certificate.as_str(), "-----BEGIN CERTIFICATE-----\nAAAA\n"] {
+    let key_of_another = rcgen::KeyPair::generate().expect("makes a key").serialize_pem();
+    for damaged in [
+        "",
+        "not PEM",
+        certificate.as_str(),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n",
+        &format!("{key_of_another}{certificate}"),
+    ] {
         let sealed = secrets
             .seal(identity::CONTROL_PLANE_CA, identity::CONTROL_PLANE_CA_NAME, damaged.as_bytes(), &rng())
             .expect("seals");
@@ -113,6 +120,27 @@ fn the_ca_lives_ten_years_and_a_server_certificate_thirty_days() {
     assert_eq!(certificate.validity().not_after.timestamp(), seconds(server.not_after));
     let names = certificate.subject_alternative_name().expect("reads").expect("is there");
     assert_eq!(names.value.general_names.len(), 2, "each name once");
+}
+
+/// A client that holds two roots, as during a rotation, finds the right one by it.
+#[test]
+fn a_server_certificate_names_the_key_that_signed_it() {
+    let ca = ca();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(ca.certificate_pem().as_bytes()).expect("PEM");
+    let ca_certificate = pem.parse_x509().expect("a certificate");
+    let server = ca.sign_server(&["localhost".to_owned()], now(), &rng()).expect("signs");
+    let (_, certificate) = X509Certificate::from_der(&server.chain[0]).expect("a certificate");
+
+    let subject_key = ca_certificate.extensions().iter().find_map(|it| match it.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
+        _ => None,
+    });
+    let authority_key = certificate.extensions().iter().find_map(|it| match it.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(key) => key.key_identifier.as_ref().map(|key| key.0),
+        _ => None,
+    });
+    assert!(subject_key.is_some());
+    assert_eq!(authority_key, subject_key);
 }
 
 #[test]
