@@ -37,8 +37,7 @@ impl Shop {
         let control_plane = ControlPlane::start(&programs, &folder.join("cp"), &[]).await?;
         println!("   the API is at {}", control_plane.url());
         let network = free_network().await?;
-        let mut shop =
-            Self { programs, control_plane, network, proxies: Vec::new(), _services: Vec::new() };
+        let mut shop = Self { programs, control_plane, network, proxies: Vec::new(), _services: Vec::new() };
         shop.register().await?;
         shop.start_proxies(folder).await?;
         Ok(shop)
@@ -52,8 +51,14 @@ impl Shop {
     pub(crate) fn print_addresses(&self) {
         let url = self.control_plane.url();
         println!("\n== it all runs until Ctrl-C; things to try in another terminal");
-        println!("   curl telnet://{}                 # web's way to backend: which version answers", self.outbound(BACKEND_PORT));
-        println!("   printf 'PING\\r\\n' | curl telnet://{}   # web's way to redis", self.outbound(REDIS_PORT));
+        println!(
+            "   curl telnet://{}                 # web's way to backend: which version answers",
+            self.outbound(BACKEND_PORT)
+        );
+        println!(
+            "   printf 'PING\\r\\n' | curl telnet://{}   # web's way to redis",
+            self.outbound(REDIS_PORT)
+        );
         println!("   curl {url}/meshes/default/dataplanes+insights");
         println!("   curl {url}/meshes/default/traffic-routes/web-to-backend");
     }
@@ -90,7 +95,9 @@ impl Shop {
     }
 
     async fn register(&mut self) -> anyhow::Result<()> {
-        println!("== registering web, backend v1 (twice), backend v2 and redis over HTTP, with a token for each");
+        println!(
+            "== registering web, backend v1 (twice), backend v2 and redis over HTTP, with a token for each"
+        );
         let interface = |ip: IpAddr, workload: u16| format!("{ip}:{INBOUND_PORT}:{workload}");
         for (i, (name, service, version)) in (2..).zip(WORKLOADS) {
             let answer = if service == "redis" { Answer::Pong } else { Answer::Name };
@@ -140,5 +147,7 @@ async fn free_network() -> anyhow::Result<[u8; 3]> {
             return Ok(network);
         }
     }
-    anyhow::bail!("127.77.1.1 to 127.77.250.1 all have a listener on port {BACKEND_PORT}; stop the demos that run")
+    anyhow::bail!(
+        "127.77.1.1 to 127.77.250.1 all have a listener on port {BACKEND_PORT}; stop the demos that run"
+    )
 }

@@ -33,12 +33,16 @@ async fn split_by_default(shop: &Shop, claims: &mut Claims) {
     let split = traffic::split(shop.outbound(BACKEND_PORT), CONNECTIONS).await;
     println!("== {CONNECTIONS} new connections from web to backend, no route: {split}");
     claims.check("without a route no connection fails", split.failed == 0);
-    claims.check("without a route v1 has two thirds", within_six_sigma(split.of("v1"), CONNECTIONS, 2.0 / 3.0));
+    claims
+        .check("without a route v1 has two thirds", within_six_sigma(split.of("v1"), CONNECTIONS, 2.0 / 3.0));
 }
 
 async fn split_90_10(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> {
     let pushed = put_route(shop, 90, 10).await?;
-    println!("== PUT a TrafficRoute: v1 90, v2 10; the last ACK came {} after the answer", print(pushed.last_ack));
+    println!(
+        "== PUT a TrafficRoute: v1 90, v2 10; the last ACK came {} after the answer",
+        print(pushed.last_ack)
+    );
     let split = traffic::split(shop.outbound(BACKEND_PORT), CONNECTIONS).await;
     println!("   {CONNECTIONS} new connections: {split}");
     claims.check("with 90/10 no connection fails", split.failed == 0);
@@ -54,7 +58,10 @@ async fn move_all_to_v2(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> 
     let pushed = put_route(shop, 0, 100).await?;
     let effect = only_v2.await??.saturating_duration_since(pushed.answered);
     println!("== PUT 0/100; from its answer to the last Envoy's ACK: {}", print(pushed.last_ack));
-    println!("   to the first connection after which only v2 answers ({IN_A_ROW} in a row): {}", print(effect));
+    println!(
+        "   to the first connection after which only v2 answers ({IN_A_ROW} in a row): {}",
+        print(effect)
+    );
     let split = traffic::split(backend, CONNECTIONS).await;
     println!("   {CONNECTIONS} new connections: {split}");
     claims.check("with 0/100 every connection goes to v2", split.of("v2") == CONNECTIONS);
@@ -87,7 +94,10 @@ async fn kill_the_control_plane(shop: &mut Shop, claims: &mut Claims) -> anyhow:
 
     let pushed = put_route(shop, 50, 50).await?;
     let split = traffic::split(shop.outbound(BACKEND_PORT), CONNECTIONS).await;
-    println!("   PUT 50/50: last ACK after {}; {CONNECTIONS} new connections: {split}", print(pushed.last_ack));
+    println!(
+        "   PUT 50/50: last ACK after {}; {CONNECTIONS} new connections: {split}",
+        print(pushed.last_ack)
+    );
     claims.check("after the restart routes take effect", within_six_sigma(split.of("v1"), CONNECTIONS, 0.5));
     Ok(())
 }
@@ -113,9 +123,7 @@ struct Pushed {
 async fn put_route(shop: &Shop, v1: u32, v2: u32) -> anyhow::Result<Pushed> {
     const SETTLED: &str = "kuma_xds_convergence_seconds_count";
     let settled = shop.control_plane.metric(SETTLED).await?;
-    let share = |weight: u32, version: &str| {
-        json!({"weight": weight, "destination": {"service": "backend", "version": version}})
-    };
+    let share = |weight: u32, version: &str| json!({"weight": weight, "destination": {"service": "backend", "version": version}});
     let route = json!({
         "type": "TrafficRoute", "mesh": "default", "name": "web-to-backend",
         "sources": [{"match": {"service": "web"}}],
@@ -148,14 +156,20 @@ async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
         if online == DATAPLANES {
             return Ok(start.elapsed());
         }
-        anyhow::ensure!(start.elapsed() < Duration::from_secs(60), "only {online} Envoys came back in a minute");
+        anyhow::ensure!(
+            start.elapsed() < Duration::from_secs(60),
+            "only {online} Envoys came back in a minute"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 fn is_online(overview: &Value) -> bool {
     let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions.into_iter().flatten().any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
+    subscriptions
+        .into_iter()
+        .flatten()
+        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
 }
 
 fn print(duration: Duration) -> String {

@@ -23,7 +23,11 @@ impl Authority for Streams {
     type Peer = DataplaneClaims;
     type Subscriber = Feed;
 
-    fn authenticate(&self, authorization: Option<&str>, from: SocketAddr) -> Result<DataplaneClaims, Refusal> {
+    fn authenticate(
+        &self,
+        authorization: Option<&str>,
+        from: SocketAddr,
+    ) -> Result<DataplaneClaims, Refusal> {
         let Some(token) = authorization else {
             warn!(%from, "a stream was refused: it carries no dataplane token, or more than one");
             let sentence = "a dataplane token is required: make one with `kumactl generate dataplane-token` and give it to kuma-dp with --dataplane-token-file";
@@ -36,10 +40,9 @@ impl Authority for Streams {
     }
 
     async fn subscribe(&self, peer: DataplaneClaims, node: &Node) -> Result<Feed, Refusal> {
-        let proxy: ProxyId = node
-            .id
-            .parse()
-            .map_err(|error| Refusal::InvalidArgument(format!("the node id {:?} is not <mesh>.<name>: {error}", node.id)))?;
+        let proxy: ProxyId = node.id.parse().map_err(|error| {
+            Refusal::InvalidArgument(format!("the node id {:?} is not <mesh>.<name>: {error}", node.id))
+        })?;
         if *proxy.mesh != *peer.mesh || *proxy.name != *peer.name {
             warn!(mesh = %peer.mesh, name = %peer.name, node = %proxy, "a stream was refused: its token is another Dataplane's");
             let sentence = format!(

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::{StatusCode, header}, response::{IntoResponse, Response}, routing::get};
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use tracing::error;
 
 use crate::metrics::Metrics;

@@ -11,7 +11,7 @@ use xds::{Refusal, ResourceType, SessionStatus, Snapshot, Subscriber};
 
 use crate::{
     contents::Contents,
-    metrics::Metrics,
+    metrics::{Metrics, OpenStream},
     record::Subscription,
     registry::{Published, Registration, Registry},
 };
@@ -37,6 +37,7 @@ pub struct Feed {
     said_unknown: bool,
     pushes: Pushes,
     subscription: Subscription,
+    _open: OpenStream,
 }
 
 /// The way from a revision to its ACK, for the metrics and the log.
@@ -50,6 +51,7 @@ struct Pushes {
 impl Feed {
     pub fn new(planner: Arc<Planner>, proxy: ProxyId, subscription: Subscription) -> Self {
         let registration = planner.registry.register();
+        let open = planner.metrics.open_stream();
         Self {
             planner,
             proxy,
@@ -59,12 +61,13 @@ impl Feed {
             said_unknown: false,
             pushes: Pushes::default(),
             subscription,
+            _open: open,
         }
     }
 
     /// The snapshot of the latest world, if there is one and it differs from the last.
     fn look(&mut self) -> Option<(u64, Arc<Snapshot>)> {
-        let Published { revision, world, at } = loop {
+        let Published { revision, at, .. } = loop {
             let published = self.planner.registry.published();
             let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy);
             self.planner.metrics.plans.inc();
@@ -79,7 +82,6 @@ impl Feed {
             }
             break published;
         };
-        let _ = world;
         self.pushes.under_way = Some((revision, at));
         self.snapshot.clone().map(|snapshot| (revision, snapshot))
     }
@@ -166,7 +168,9 @@ impl Pushes {
                 }
             }
         }
-        if let Some((revision, since)) = self.under_way.filter(|(revision, _)| status.settled_tag >= *revision) {
+        if let Some((revision, since)) =
+            self.under_way.filter(|(revision, _)| status.settled_tag >= *revision)
+        {
             metrics.convergence.observe(since.elapsed().as_secs_f64());
             tracing::debug!(mesh, name, revision, "settled");
             self.under_way = None;

@@ -13,7 +13,8 @@ use crate::registry::{Published, Registry};
 
 /// The world as the store has it now: the start, before anybody is served.
 pub fn whole_world(present: &Present) -> World {
-    let there = present.iter().map(|(key, entry)| Change { key: key.clone(), spec: Some(entry.spec.clone()) });
+    let there =
+        present.iter().map(|(key, entry)| Change { key: key.clone(), spec: Some(entry.spec.clone()) });
     let deleted = present.tombstones().map(|key| Change { key: key.clone(), spec: None });
     World::default().apply(deleted.chain(there)).0
 }
@@ -41,7 +42,11 @@ fn take(store: &dyn Store, registry: &Registry) {
             registry.publish(Published { revision, world, at }, &parts);
         }
         Err(gone) => {
-            warn!(revision = before.revision, oldest = gone.oldest, "history was pruned meanwhile; reading everything");
+            warn!(
+                revision = before.revision,
+                oldest = gone.oldest,
+                "history was pruned meanwhile; reading everything"
+            );
             let present = store.present();
             let revision = present.revision().number;
             registry.publish_all(Published { revision, world: whole_world(&present), at });

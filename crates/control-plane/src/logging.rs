@@ -136,7 +136,10 @@ mod tests {
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let line: Value = serde_json::from_str(text.strip_suffix('\n').unwrap()).unwrap();
-        assert_eq!((&line["msg"], &line["mesh"], &line["revision"]), (&"said".into(), &"a\nb".into(), &7.into()));
+        assert_eq!(
+            (&line["msg"], &line["mesh"], &line["revision"]),
+            (&"said".into(), &"a\nb".into(), &7.into())
+        );
         assert_eq!((&line["level"], line["ts"].is_string()), (&"info".into(), true));
     }
 }

@@ -27,7 +27,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the control plane
-    #[command(after_help = "Examples:\n  kuma-cp run\n  kuma-cp run --config-file kuma-cp.yaml\n  KUMA_STORE_TYPE=memory kuma-cp run")]
+    #[command(
+        after_help = "Examples:\n  kuma-cp run\n  kuma-cp run --config-file kuma-cp.yaml\n  KUMA_STORE_TYPE=memory kuma-cp run"
+    )]
     Run {
         /// Settings in YAML; KUMA_* variables of the environment override them
         #[arg(short, long, value_name = "FILE")]
@@ -113,8 +115,8 @@ fn print_version(detailed: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     if detailed {
         writeln!(out, "Version:    {version}")?;
-        writeln!(out, "Git Tag:    {}", option_env!("KUMA_GIT_TAG").unwrap_or(unknown))?;
-        writeln!(out, "Git Commit: {}", option_env!("KUMA_GIT_COMMIT").unwrap_or(unknown))?;
+        writeln!(out, "Git Tag:    {}", option_env!("KUMA_BUILD_GIT_TAG").unwrap_or(unknown))?;
+        writeln!(out, "Git Commit: {}", option_env!("KUMA_BUILD_GIT_COMMIT").unwrap_or(unknown))?;
         writeln!(out, "Build Date: {}", option_env!("KUMA_BUILD_DATE").unwrap_or(unknown))?;
     } else {
         writeln!(out, "{version}")?;

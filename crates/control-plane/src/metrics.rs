@@ -58,7 +58,11 @@ impl Metrics {
         let rejections = Family::default();
         let requests: Requests = Family::new_with_constructor(seconds);
         registry.register("plans", "Plans computed", plans.clone());
-        registry.register("xds_convergence_seconds", "From a revision to a stream's last ACK of it", convergence.clone());
+        registry.register(
+            "xds_convergence_seconds",
+            "From a revision to a stream's last ACK of it",
+            convergence.clone(),
+        );
         registry.register("xds_streams", "Open xDS streams", streams.clone());
         registry.register("xds_responses", "xDS responses sent", responses.clone());
         registry.register("xds_rejections", "xDS responses that Envoy rejected", rejections.clone());
@@ -74,8 +78,11 @@ impl Metrics {
         Ok(text)
     }
 
-    pub(crate) fn delta_streams(&self) -> Gauge {
-        self.streams.get_or_create(&ProtocolLabel { protocol: "delta" }).clone()
+    /// Counts a stream of the incremental protocol as open, until it is dropped.
+    pub(crate) fn open_stream(&self) -> OpenStream {
+        let open = self.streams.get_or_create(&ProtocolLabel { protocol: "delta" }).clone();
+        open.inc();
+        OpenStream(open)
     }
 
     pub(crate) fn count_responses(&self, resource_type: ResourceType, more: u64) {
@@ -97,6 +104,14 @@ impl api::RequestObserver for Metrics {
     fn observe(&self, route: &'static str, method: &str, status: u16, elapsed: Duration) {
         let label = RequestLabel { route, method: method.to_owned(), status };
         self.requests.get_or_create(&label).observe(elapsed.as_secs_f64());
+    }
+}
+
+pub(crate) struct OpenStream(Gauge);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -129,10 +144,16 @@ impl fmt::Debug for StoreCollector {
 impl Collector for StoreCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let revision = ConstGauge::new(i64::try_from(self.0.present().revision().number).unwrap_or(i64::MAX));
-        let into = encoder.encode_descriptor("kuma_store_revision", "The latest revision", None, MetricType::Gauge)?;
+        let into =
+            encoder.encode_descriptor("store_revision", "The latest revision.", None, MetricType::Gauge)?;
         revision.encode(into)?;
         let reads = ConstCounter::new(self.0.reads());
-        let into = encoder.encode_descriptor("kuma_store_reads", "Statements that read the database", None, MetricType::Counter)?;
+        let into = encoder.encode_descriptor(
+            "store_reads",
+            "Statements that read the database.",
+            None,
+            MetricType::Counter,
+        )?;
         reads.encode(into)
     }
 }

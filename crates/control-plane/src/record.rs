@@ -9,7 +9,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use model::{DataplaneInsight, DiscoveryStatus, DiscoverySubscription, Key, ProxyId, ServiceStats, Timestamp};
+use model::{
+    DataplaneInsight, DiscoveryStatus, DiscoverySubscription, Key, ProxyId, ServiceStats, Timestamp,
+};
 use store::Store;
 use tokio::{sync::Notify, time::Instant};
 use tracing::warn;
@@ -95,7 +97,8 @@ impl Recorder {
     pub async fn close_left_open(&self) {
         let now = Timestamp::from(SystemTime::now());
         let mut closed = Vec::new();
-        for (dataplane, insight) in self.store.present().insights().filter(|(_, insight)| insight.is_online()) {
+        for (dataplane, insight) in self.store.present().insights().filter(|(_, insight)| insight.is_online())
+        {
             let mut insight = DataplaneInsight::clone(insight);
             for open in insight.subscriptions.iter_mut().flatten().filter(|it| it.is_open()) {
                 open.disconnect_time = Some(now);
@@ -255,7 +258,8 @@ mod tests {
     #[test]
     fn a_subscription_replaces_itself_and_new_ones_follow_in_order_of_time() {
         let known = merge(DataplaneInsight::default(), &latest(&[subscription("b", 1)]));
-        let ended = DiscoverySubscription { disconnect_time: Some(Timestamp::default()), ..subscription("b", 1) };
+        let ended =
+            DiscoverySubscription { disconnect_time: Some(Timestamp::default()), ..subscription("b", 1) };
         let merged = merge(known, &latest(&[subscription("a", 3), subscription("c", 2), ended]));
         let ids: Vec<_> = merged.subscriptions().iter().map(|it| (it.id.as_str(), it.is_open())).collect();
         assert_eq!(ids, [("b", false), ("c", true), ("a", true)]);
@@ -275,7 +279,8 @@ mod tests {
     fn total_is_the_sum_of_the_four_documented_types() {
         let counts = Counts { sent: 2, acknowledged: 1, rejected: 1 };
         let types = [ResourceType::Cluster, ResourceType::Listener, ResourceType::Extension];
-        let status = SessionStatus { counts: types.map(|it| (it, counts)).into(), ..SessionStatus::default() };
+        let status =
+            SessionStatus { counts: types.map(|it| (it, counts)).into(), ..SessionStatus::default() };
         let status = discovery_status(&status);
         assert_eq!(status.total.unwrap().responses_sent, 4);
         assert_eq!(status.rds, Some(ServiceStats::default()));

@@ -63,7 +63,8 @@ impl Registry {
     pub fn publish(&self, next: Published, changed: &BTreeSet<Part>) {
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = next;
         let streams = self.streams();
-        let woken: BTreeMap<_, _> = changed.iter().filter_map(|part| streams.by_part.get(part)).flatten().collect();
+        let woken: BTreeMap<_, _> =
+            changed.iter().filter_map(|part| streams.by_part.get(part)).flatten().collect();
         for wake in woken.into_values() {
             wake.notify_one();
         }

@@ -87,7 +87,11 @@ pub async fn run(
         config: config::show(&config),
         version,
         bootstrap: bootstrap_params(&config, &ports, ca_pem),
-        hosts: api::HostPolicy::new(&config.general.advertised_hostname, &ports.api, &config.api_server.allowed_hosts),
+        hosts: api::HostPolicy::new(
+            &config.general.advertised_hostname,
+            &ports.api,
+            &config.api_server.allowed_hosts,
+        ),
         read_only: config.api_server.read_only.then(|| READ_ONLY.to_owned()),
         tokens_enabled: config.data_plane_token_server_enabled,
         limits: api::Limits::default(),
@@ -128,7 +132,11 @@ fn or_within(configured: &Path, folder: &Path, name: &str) -> PathBuf {
     if configured.as_os_str().is_empty() { folder.join(name) } else { configured.to_owned() }
 }
 
-async fn open_store(config: &Config, work_dir: &Path, rng: &dyn SecureRandom) -> anyhow::Result<Arc<dyn Store>> {
+async fn open_store(
+    config: &Config,
+    work_dir: &Path,
+    rng: &dyn SecureRandom,
+) -> anyhow::Result<Arc<dyn Store>> {
     let mut epoch = [0; 4];
     if rng.fill(&mut epoch).is_err() {
         bail!("the operating system gave no random bytes; try again");
@@ -190,7 +198,10 @@ impl Listeners {
     fn bind(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
             api: listen::loopback(config.api_server.port, "apiServer.port (KUMA_API_SERVER_PORT)")?,
-            xds: listen::loopback(config.xds_server.grpc_port, "xdsServer.grpcPort (KUMA_XDS_SERVER_GRPC_PORT)")?,
+            xds: listen::loopback(
+                config.xds_server.grpc_port,
+                "xdsServer.grpcPort (KUMA_XDS_SERVER_GRPC_PORT)",
+            )?,
             diagnostics: listen::loopback(
                 config.xds_server.diagnostics_port,
                 "xdsServer.diagnosticsPort (KUMA_XDS_SERVER_DIAGNOSTICS_PORT)",
@@ -250,13 +261,18 @@ impl Parts {
         name: &'static str,
         server: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.servers.spawn(async move { server.await.map_err(Into::into).with_context(|| format!("{name} has died")) });
+        self.servers.spawn(async move {
+            server.await.map_err(Into::into).with_context(|| format!("{name} has died"))
+        });
     }
 
     fn spawn_http(&mut self, name: &'static str, listeners: Vec<TcpListener>, router: &axum::Router) {
         for listener in listeners {
             let (router, stop) = (router.clone(), self.stop.clone().cancelled_owned());
-            self.spawn(name, async move { api::serve(listener, router, &api::Limits::default(), stop).await });
+            self.spawn(
+                name,
+                async move { api::serve(listener, router, &api::Limits::default(), stop).await },
+            );
         }
     }
 

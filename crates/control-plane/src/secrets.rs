@@ -9,8 +9,8 @@ use std::{
 };
 
 use identity::{
-    AuthorityError, CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, ControlPlaneCa, Keyring, KeyringError, Role, SealError,
-    SecureRandom, SecretsKey, SigningKey, SigningKeyError, TOKEN_KEYS, TokenError,
+    AuthorityError, CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, ControlPlaneCa, Keyring, KeyringError, Role,
+    SealError, SecretsKey, SecureRandom, SigningKey, SigningKeyError, TOKEN_KEYS, TokenError,
 };
 use store::{Store, StoreError};
 
@@ -55,9 +55,9 @@ pub async fn open(
     let ca = control_plane_ca(store, &key, rng, now)
         .await
         .map_err(|error| error.or_at(|reason| SecretsError::Ca { path: key_path.to_owned(), reason }))?;
-    let signing_keys = signing_keys(store, &key, rng)
-        .await
-        .map_err(|error| error.or_at(|reason| SecretsError::SigningKey { path: key_path.to_owned(), reason }))?;
+    let signing_keys = signing_keys(store, &key, rng).await.map_err(|error| {
+        error.or_at(|reason| SecretsError::SigningKey { path: key_path.to_owned(), reason })
+    })?;
     let signs = signing_keys.first().map(|key| key.kid().to_owned()).unwrap_or_default();
     let keyring = Keyring::new(signing_keys, &signs, ca.fingerprint())?;
     Ok(Secrets { ca, keyring: Arc::new(keyring) })
@@ -82,7 +82,11 @@ pub fn keep_admin_token(
 }
 
 /// A key is made only for a store that has no secrets yet: under a new key the old ones would be lost.
-async fn secrets_key(store: &dyn Store, path: &Path, rng: &dyn SecureRandom) -> Result<SecretsKey, SecretsError> {
+async fn secrets_key(
+    store: &dyn Store,
+    path: &Path,
+    rng: &dyn SecureRandom,
+) -> Result<SecretsKey, SecretsError> {
     let has_secrets = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await?.is_some();
     let missing = matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
     if has_secrets && missing {
@@ -91,7 +95,8 @@ async fn secrets_key(store: &dyn Store, path: &Path, rng: &dyn SecureRandom) -> 
     let fresh = || SecretsKey::generate(rng).map(|key| key.as_bytes().to_vec()).map_err(io::Error::other);
     let bytes = WorkDir::secret_file(path, fresh)
         .map_err(|reason| SecretsError::KeyUnusable { path: path.to_owned(), reason })?;
-    SecretsKey::from_bytes(&bytes).map_err(|reason| SecretsError::KeyMalformed { path: path.to_owned(), reason })
+    SecretsKey::from_bytes(&bytes)
+        .map_err(|reason| SecretsError::KeyMalformed { path: path.to_owned(), reason })
 }
 
 /// Either side of keeping a secret.
@@ -137,7 +142,8 @@ async fn signing_keys(
     if known.is_empty() {
         let fresh = SigningKey::generate(rng).map_err(Failure::Secret)?;
         let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
-        let kept = store.put_secret_if_absent(TOKEN_KEYS, fresh.kid(), sealed).await.map_err(Failure::Store)?;
+        let kept =
+            store.put_secret_if_absent(TOKEN_KEYS, fresh.kid(), sealed).await.map_err(Failure::Store)?;
         known.push((fresh.kid().to_owned(), kept));
     }
     known.iter().map(|(kid, sealed)| SigningKey::open(kid, sealed, key).map_err(Failure::Secret)).collect()

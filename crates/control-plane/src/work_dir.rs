@@ -74,14 +74,23 @@ impl WorkDir {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
         let lock_path = path.join("lock");
         let mut options = OpenOptions::new();
-        let mut lock =
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(lock_path).map_err(unusable)?;
+        let mut lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(lock_path)
+            .map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 lock.read_to_string(&mut pid).map_err(unusable)?;
-                return Err(WorkDirError::Taken { path: path.display().to_string(), pid: pid.trim().to_owned() });
+                return Err(WorkDirError::Taken {
+                    path: path.display().to_string(),
+                    pid: pid.trim().to_owned(),
+                });
             }
             Err(TryLockError::Error(reason)) => return Err(unusable(reason)),
         }
@@ -107,8 +116,11 @@ impl WorkDir {
             Ok(content) => {
                 let mode = fs::metadata(path)?.permissions().mode();
                 if mode & 0o077 != 0 {
-                    let sentence =
-                        format!("others can read it (mode {:03o}); run: chmod 600 {}", mode & 0o777, path.display());
+                    let sentence = format!(
+                        "others can read it (mode {:03o}); run: chmod 600 {}",
+                        mode & 0o777,
+                        path.display()
+                    );
                     return Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence));
                 }
                 Ok(content)

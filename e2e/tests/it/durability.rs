@@ -10,7 +10,8 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     let mut acknowledged = Vec::new();
     for round in 0..5 {
         let url = shop.control_plane.url();
-        let writers: Vec<_> = (0..8).map(|writer| tokio::spawn(write_until_refused(url.clone(), round, writer))).collect();
+        let writers: Vec<_> =
+            (0..8).map(|writer| tokio::spawn(write_until_refused(url.clone(), round, writer))).collect();
         // Killed after a number of writes that differs each round, in the middle of the next ones.
         let enough = 20 + 37 * round;
         crate::shop::until("some writes", async || {
@@ -24,8 +25,12 @@ async fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         }
         shop.control_plane.start_again().await.unwrap();
         let all = shop.control_plane.get("/meshes/default/dataplanes").await.unwrap();
-        let there: std::collections::BTreeSet<_> =
-            all["items"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+        let there: std::collections::BTreeSet<_> = all["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["name"].as_str().unwrap().to_owned())
+            .collect();
         let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(*name)).collect();
         assert!(lost.is_empty(), "round {round}: {lost:?}");
         assert!(acknowledged.len() >= enough);
@@ -40,7 +45,8 @@ async fn write_until_refused(url: String, round: usize, writer: usize) -> Vec<St
     for i in 0..LIMIT {
         let name = format!("dp-{round}-{writer}-{i}");
         let inbound = json!([{"interface": "192.168.0.1:80:80", "tags": {"service": "x"}}]);
-        let body = json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": {"inbound": inbound}});
+        let body =
+            json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": {"inbound": inbound}});
         let put = client.put(format!("{url}/meshes/default/dataplanes/{name}")).json(&body).send();
         match put.await {
             Ok(answer) if answer.status() == 201 => acknowledged.push(name),

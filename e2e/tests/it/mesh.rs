@@ -28,7 +28,10 @@ async fn an_endpoint_that_comes_takes_traffic_and_one_that_goes_does_not() {
     let (mut shop, backend) = Shop::with_two_versions(102).await;
     shop.register("backend-v3", json!({"service": "backend", "version": "v3"}), &[]).await;
     shop.start_proxy("backend-v3").await;
-    until("the new endpoint to answer", async || answers(backend, 10).await.iter().any(|it| it == "backend-v3")).await;
+    until("the new endpoint to answer", async || {
+        answers(backend, 10).await.iter().any(|it| it == "backend-v3")
+    })
+    .await;
 
     for gone in ["backend-v1", "backend-v2"] {
         shop.control_plane.delete(&format!("/meshes/default/dataplanes/{gone}")).await.unwrap();

@@ -23,7 +23,8 @@ impl Shop {
     pub(crate) async fn open(network: u8, settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let programs = Programs::find().unwrap();
-        let control_plane = ControlPlane::start(&programs, &folder.path().join("cp"), settings).await.unwrap();
+        let control_plane =
+            ControlPlane::start(&programs, &folder.path().join("cp"), settings).await.unwrap();
         Self { folder, programs, control_plane, network, hosts: 0, proxies: Vec::new(), services: Vec::new() }
     }
 
@@ -37,7 +38,8 @@ impl Shop {
             .map(|(address, service)| json!({"interface": address.to_string(), "service": service}))
             .collect();
         let networking = json!({"inbound": [{"interface": interface, "tags": tags}], "outbound": outbound});
-        let dataplane = json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
+        let dataplane =
+            json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
         self.control_plane.apply(&dataplane).await.unwrap();
         self.services.push(workload);
     }
@@ -95,9 +97,7 @@ impl Shop {
 }
 
 pub(crate) fn route(v1: u32, v2: u32) -> Value {
-    let share = |weight: u32, version: &str| {
-        json!({"weight": weight, "destination": {"service": "backend", "version": version}})
-    };
+    let share = |weight: u32, version: &str| json!({"weight": weight, "destination": {"service": "backend", "version": version}});
     json!({
         "type": "TrafficRoute", "mesh": "default", "name": "web-to-backend",
         "sources": [{"match": {"service": "web"}}],
@@ -108,7 +108,10 @@ pub(crate) fn route(v1: u32, v2: u32) -> Value {
 
 fn is_online(overview: &Value) -> bool {
     let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions.into_iter().flatten().any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
+    subscriptions
+        .into_iter()
+        .flatten()
+        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
 }
 
 /// Asks until it is so. The deadline is for a test that would hang, not for a slow machine.

@@ -20,16 +20,31 @@ async fn the_readme_s_tour_works_as_it_stands() {
     );
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
-    command.args(["--net", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", &script]);
+    command.args([
+        "--net",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "bash",
+        "-c",
+        &script,
+    ]);
     command.current_dir(folder.path()).env("HOME", folder.path()).env_remove("XDG_RUNTIME_DIR");
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(std::time::Duration::from_secs(300), running).await.expect("the tour ends").unwrap();
+    let output = tokio::time::timeout(std::time::Duration::from_secs(300), running)
+        .await
+        .expect("the tour ends")
+        .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let log = crate::shop::read(&folder.path().join("kuma-cp.log"));
     assert!(output.status.success() && stdout.contains("the tour is over"), "{stdout}\n{stderr}\n{log}");
 
     let count = |version: &str| {
-        let line = stdout.lines().find(|line| line.trim().ends_with(version) && line.trim().starts_with(|c: char| c.is_ascii_digit()));
+        let line = stdout.lines().find(|line| {
+            line.trim().ends_with(version) && line.trim().starts_with(|c: char| c.is_ascii_digit())
+        });
         line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok()).unwrap_or_default()
     };
     let (v1, v2) = (count("backend v1"), count("backend v2"));

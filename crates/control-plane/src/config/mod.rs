@@ -133,7 +133,7 @@ pub struct ConfigFile<'a> {
 /// The effective configuration and what should be said about it, from the file and from `variables` (the environment).
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the file and then of the variables.
+/// Everything that is wrong: in the file, by key, then in the variables, by name.
 pub fn load(
     file: Option<ConfigFile<'_>>,
     variables: &BTreeMap<String, String>,
@@ -180,7 +180,11 @@ fn read_file(file: ConfigFile<'_>, config: &mut Config, errors: &mut Vec<ConfigE
         } else if let Some(elsewhere) = ELSEWHERE.iter().find(|it| it.covers_key(&key)) {
             errors.push(ConfigError::NotHere { at: key, instead: elsewhere.instead });
         } else {
-            errors.push(ConfigError::UnknownKey { nearest: nearest_key(&key), key, path: file.path.to_owned() });
+            errors.push(ConfigError::UnknownKey {
+                nearest: nearest_key(&key),
+                key,
+                path: file.path.to_owned(),
+            });
         }
     }
 }
@@ -216,7 +220,9 @@ fn read_variables(
         } else if !is_another_program_s(name) {
             let nearest = model::nearest(name, SETTINGS.iter().map(|setting| setting.variable));
             let hint = nearest.map(|nearest| format!(" (did you mean {nearest}?)")).unwrap_or_default();
-            warnings.push(format!("the environment variable {name} is not one of kuma-cp's and is ignored{hint}"));
+            warnings.push(format!(
+                "the environment variable {name} is not one of kuma-cp's and is ignored{hint}"
+            ));
         }
     }
     warnings
@@ -224,7 +230,9 @@ fn read_variables(
 
 /// kuma-dp and our own scripts share the prefix.
 fn is_another_program_s(variable: &str) -> bool {
-    ["KUMA_DATAPLANE_", "KUMA_CONTROL_PLANE_", "KUMA_BIN_DIR"].iter().any(|prefix| variable.starts_with(prefix))
+    ["KUMA_DATAPLANE_", "KUMA_CONTROL_PLANE_", "KUMA_BIN_DIR"]
+        .iter()
+        .any(|prefix| variable.starts_with(prefix))
 }
 
 fn nearest_key(key: &str) -> Option<&'static str> {
@@ -234,16 +242,25 @@ fn nearest_key(key: &str) -> Option<&'static str> {
 /// A door that is not built is refused, never left open (docs/security.md).
 fn refuse_what_is_not_served(config: &Config, errors: &mut Vec<ConfigError>) {
     let mut refuse = |at: &str, value: &str, reason: &str| {
-        errors.push(ConfigError::BadValue { at: at.to_owned(), value: value.to_owned(), reason: reason.to_owned() });
+        errors.push(ConfigError::BadValue {
+            at: at.to_owned(),
+            value: value.to_owned(),
+            reason: reason.to_owned(),
+        });
     };
     if config.environment == Environment::Kubernetes {
         refuse("environment", "kubernetes", "there is no store for Kubernetes yet; leave it at universal");
     }
     if config.store.kind == StoreKind::Postgres {
-        refuse("store.type", "postgres", "there is no PostgreSQL store yet; use embedded (durable, one file) or memory");
+        refuse(
+            "store.type",
+            "postgres",
+            "there is no PostgreSQL store yet; use embedded (durable, one file) or memory",
+        );
     }
     if config.general.interface != "loopback" {
-        let reason = "only loopback is served yet; leave it at loopback and reach the control plane from this machine";
+        let reason =
+            "only loopback is served yet; leave it at loopback and reach the control plane from this machine";
         refuse("general.interface", &config.general.interface, reason);
     }
 }

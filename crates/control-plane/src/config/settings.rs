@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Config, value::{Raw, Setting as _}};
+use super::{
+    Config,
+    value::{Raw, Setting as _},
+};
 
 /// One setting: `key` in the file, `variable` in the environment.
 pub(super) struct Setting {
@@ -79,19 +82,39 @@ const LOOPBACK_ONLY: &str = "only loopback is served yet; remove it";
 
 pub(super) const ELSEWHERE: &[Elsewhere] = &[
     elsewhere("store.postgres", "KUMA_STORE_POSTGRES_", "there is no PostgreSQL store yet; remove it"),
-    elsewhere("apiServer.corsAllowedDomains", "KUMA_API_SERVER_CORS_", "no origin but the server's own is served yet; remove it"),
+    elsewhere(
+        "apiServer.corsAllowedDomains",
+        "KUMA_API_SERVER_CORS_",
+        "no origin but the server's own is served yet; remove it",
+    ),
     elsewhere("apiServer.interface", "KUMA_API_SERVER_INTERFACE", LOOPBACK_ONLY),
     elsewhere("apiServer.authentication", "KUMA_API_SERVER_AUTHENTICATION", LOOPBACK_ONLY),
     elsewhere("apiServer.https", "KUMA_API_SERVER_HTTPS_", LOOPBACK_ONLY),
     elsewhere("apiServer.tls", "KUMA_API_SERVER_TLS_", LOOPBACK_ONLY),
     elsewhere("xdsServer.interface", "KUMA_XDS_SERVER_INTERFACE", LOOPBACK_ONLY),
     elsewhere("xdsServer.diagnosticsInterface", "KUMA_XDS_SERVER_DIAGNOSTICS_INTERFACE", LOOPBACK_ONLY),
-    elsewhere("xdsServer.tls", "KUMA_XDS_SERVER_TLS_", "the control plane signs its own certificate; remove it"),
+    elsewhere(
+        "xdsServer.tls",
+        "KUMA_XDS_SERVER_TLS_",
+        "the control plane signs its own certificate; remove it",
+    ),
     elsewhere("identity", "KUMA_IDENTITY_", "there are no workload certificates yet; remove it"),
-    elsewhere("sdsServer", "KUMA_SDS_SERVER_", "secrets travel with the rest of xDS, on xdsServer.grpcPort; remove it"),
+    elsewhere(
+        "sdsServer",
+        "KUMA_SDS_SERVER_",
+        "secrets travel with the rest of xDS, on xdsServer.grpcPort; remove it",
+    ),
     elsewhere("guiServer", "KUMA_GUI_SERVER_", "there is no server of its own for the GUI; remove it"),
-    elsewhere("bootstrapServer.port", "KUMA_BOOTSTRAP_SERVER_PORT", "the bootstrap is served on apiServer.port; remove it"),
-    elsewhere("dataplaneTokenServer", "KUMA_DATAPLANE_TOKEN_SERVER_", "tokens are served on apiServer.port; only dataplaneTokenServer.enabled is left"),
+    elsewhere(
+        "bootstrapServer.port",
+        "KUMA_BOOTSTRAP_SERVER_PORT",
+        "the bootstrap is served on apiServer.port; remove it",
+    ),
+    elsewhere(
+        "dataplaneTokenServer",
+        "KUMA_DATAPLANE_TOKEN_SERVER_",
+        "tokens are served on apiServer.port; only dataplaneTokenServer.enabled is left",
+    ),
 ];
 
 const fn elsewhere(section: &'static str, variable_prefix: &'static str, instead: &'static str) -> Elsewhere {

@@ -21,14 +21,15 @@ fn a_variable_beats_the_file_and_the_file_beats_the_default() {
 
 #[test]
 fn every_error_is_reported_with_its_path_and_the_nearest_key() {
-    let errors = from_yaml("apiServer: {prt: 7000, readOnly: maybe}\nstore: {type: pstgres}\nlog: {level: 7}\n");
+    let errors =
+        from_yaml("apiServer: {prt: 7000, readOnly: maybe}\nstore: {type: pstgres}\nlog: {level: 7}\n");
     assert_eq!(
         errors.unwrap_err(),
         [
             "kuma.yaml: there is no setting apiServer.prt; did you mean apiServer.port?",
             "apiServer.readOnly: \"maybe\" cannot be used: true or false is expected",
-            "store.type: \"pstgres\" cannot be used: one of embedded, memory, postgres is expected",
             "log.level: 7 cannot be used: a string is expected; put it in quotes",
+            "store.type: \"pstgres\" cannot be used: one of embedded, memory, postgres is expected",
         ]
     );
 }
@@ -51,7 +52,8 @@ fn what_is_not_served_is_refused_with_a_sentence() {
 
 #[test]
 fn an_unknown_variable_is_said_and_those_of_other_programs_are_not() {
-    let variables = variables(&[("KUMA_API_SERVER_PROT", "1"), ("KUMA_DATAPLANE_NAME", "web"), ("HOME", "/root")]);
+    let variables =
+        variables(&[("KUMA_API_SERVER_PROT", "1"), ("KUMA_DATAPLANE_NAME", "web"), ("HOME", "/root")]);
     let (config, warnings) = load(None, &variables).unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(warnings.len(), 1);
@@ -60,7 +62,15 @@ fn an_unknown_variable_is_said_and_those_of_other_programs_are_not() {
 
 #[test]
 fn durations_are_read_as_go_writes_them() {
-    for (text, milliseconds) in [("1s", Some(1_000)), ("1h30m", Some(5_400_000)), ("250ms", Some(250)), ("1", None), ("", None), ("s", None), ("1d", None)] {
+    for (text, milliseconds) in [
+        ("1s", Some(1_000)),
+        ("1h30m", Some(5_400_000)),
+        ("250ms", Some(250)),
+        ("1", None),
+        ("", None),
+        ("s", None),
+        ("1d", None),
+    ] {
         let yaml = format!("xdsServer: {{dataplaneStatusFlushInterval: {text:?}}}");
         let read = from_yaml(&yaml).ok().map(|config| config.xds_server.status_flush_interval.as_millis());
         assert_eq!(read, milliseconds, "{text}");

@@ -99,7 +99,9 @@ impl Setting for Vec<String> {
             Raw::Text(text) => {
                 Ok(text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect())
             }
-            Raw::Yaml(Value::Array(items)) => items.iter().map(|item| String::read(Raw::Yaml(item))).collect(),
+            Raw::Yaml(Value::Array(items)) => {
+                items.iter().map(|item| String::read(Raw::Yaml(item))).collect()
+            }
             Raw::Yaml(_) => Err("a list of strings is expected".to_owned()),
         }
     }

@@ -84,12 +84,15 @@ async fn an_empty_configuration_is_for_an_explicit_delete_only() {
     assert!(!has_news(&mut web), "a Dataplane that nobody has applied is not known, not empty");
 
     world.put([dataplane("web", "web", 1, &[])]).await;
-    assert!(!is_empty(&next(&mut web).await));
+    let configured = next(&mut web).await;
+    assert!(!is_empty(&configured));
 
     world.delete(model::Key::new(Kind::Dataplane, "default", "web")).await;
-    assert!(is_empty(&next(&mut web).await));
+    let deleted = next(&mut web).await;
+    assert!(is_empty(&deleted));
     let mut again = world.connect("web");
-    assert!(is_empty(&next(&mut again).await), "the tombstone is remembered");
+    let remembered = next(&mut again).await;
+    assert!(is_empty(&remembered), "the tombstone is remembered");
 }
 
 #[tokio::test]
