@@ -11,7 +11,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod connection;
+mod conversation;
 mod frames;
+mod grpc_status;
 mod refusals;
 mod resource;
 mod server;

@@ -1,4 +1,4 @@
-//! How a refusal is said: to the client in the words of gRPC, to the operator in a log that no client can flood.
+//! Refusals in the log, in a way that no client can flood it.
 
 use std::{
     fmt::Display,
@@ -6,35 +6,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Instant,
 };
-
-use tonic::Status;
-
-use crate::{Refusal, frames::FrameError};
-
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unauthenticated(message) => Self::unauthenticated(message),
-            Refusal::PermissionDenied(message) => Self::permission_denied(message),
-            Refusal::NotFound(message) => Self::not_found(message),
-            Refusal::InvalidArgument(message) => Self::invalid_argument(message),
-            Refusal::Unavailable(message) => Self::unavailable(message),
-        }
-    }
-}
-
-impl From<FrameError> for Status {
-    fn from(error: FrameError) -> Self {
-        let message = error.to_string();
-        match error {
-            FrameError::Compressed => Self::unimplemented(message),
-            FrameError::TooLarge { .. } => Self::resource_exhausted(message),
-            FrameError::Truncated => Self::invalid_argument(message),
-            FrameError::Lost => Self::cancelled(message),
-            FrameError::ResponseTooLarge { .. } => Self::internal(message),
-        }
-    }
-}
 
 /// At most one line a second, whoever is refused; a line says how many there were since the last one.
 pub(crate) struct RefusalLog {

@@ -123,8 +123,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            // 100,000 names with their versions are some 8 MB.
-            max_request_bytes: 16 << 20,
+            // 100,000 names with their versions.
+            max_request_bytes: 8 << 20,
             max_connections: 20_000,
             handshake_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_mins(1),
