@@ -152,3 +152,11 @@ fn with_absolute_names(name: &str, source: String) -> String {
         _ => source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_committed_is_what_would_be_written() {
+        super::check().unwrap();
+    }
+}

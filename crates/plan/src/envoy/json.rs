@@ -21,9 +21,9 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 pub enum JsonError {
     #[error("{0} is no type of Envoy's v3 API that this version knows")]
     UnknownType(String),
-    #[error("not a {type_url}, encoded: {source}")]
+    #[error("these bytes are no {type_url}: {source}")]
     Undecodable { type_url: String, source: prost::DecodeError },
-    #[error("not a {type_url}: {source}")]
+    #[error("this is no {type_url}: {source}")]
     Mismatch { type_url: String, source: serde_json::Error },
 }
 

@@ -4,7 +4,7 @@
 //! which a caller does once per version and then shares. One function translates one part of a plan, and sees nothing
 //! but that part: so the version, which is made of the part, cannot miss what the translation reads.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use prost::Message;
@@ -51,16 +51,23 @@ enum Part {
 
 /// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name.
 pub fn resources(plan: &ProxyPlan) -> Vec<Resource> {
-    let clusters = plan.clusters.iter().map(|(name, it)| (name.clone(), Part::Cluster(it.clone())));
-    let endpoints = plan.endpoints.iter().map(|(name, it)| (name.clone(), Part::Endpoints(it.clone())));
-    let listeners = plan.listeners().map(|(it, _)| (it.name.clone(), Part::Listener(it.clone())));
-    let tcp_proxies = plan
-        .listeners()
-        .map(|(it, forwarding)| (tcp_proxies::name(&it.name), Part::TcpProxy(forwarding.clone())));
-    let parts = clusters.chain(endpoints).chain(listeners).chain(tcp_proxies);
-    let mut resources: Vec<_> = parts.map(|(name, part)| Resource::new(&name, part)).collect();
-    resources.sort_by(|a, b| (a.part.order(), &a.name).cmp(&(b.part.order(), &b.name)));
-    resources
+    let clusters = plan.clusters.iter().map(|(name, it)| Resource::new(name, Part::Cluster(it.clone())));
+    let endpoints = plan.endpoints.iter().map(|(name, it)| Resource::new(name, Part::Endpoints(it.clone())));
+    let by_name = listeners_by_name(plan);
+    let listeners = by_name.iter().map(|(name, (it, _))| Resource::new(name, Part::Listener((*it).clone())));
+    let tcp_proxies = by_name.iter().map(|(name, (_, forwarding))| {
+        Resource::new(&tcp_proxies::name(name), Part::TcpProxy((*forwarding).clone()))
+    });
+    clusters.chain(endpoints).chain(listeners).chain(tcp_proxies).collect()
+}
+
+/// Each with what becomes of its connections.
+fn listeners_by_name(plan: &ProxyPlan) -> BTreeMap<&str, (&Listener, &Forwarding)> {
+    let catch_all = plan.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
+    let inbounds = plan.inbounds.iter().map(|it| (&it.listener, &it.forwarding));
+    let outbounds = plan.outbounds.iter().map(|it| (&it.listener, &it.forwarding));
+    let listeners = catch_all.chain(inbounds).chain(outbounds);
+    listeners.map(|(listener, forwarding)| (listener.name.as_str(), (listener, forwarding))).collect()
 }
 
 impl Resource {
@@ -103,24 +110,5 @@ impl Part {
             Self::Listener(_) => type_urls::LISTENER,
             Self::TcpProxy(_) => type_urls::EXTENSION,
         }
-    }
-
-    fn order(&self) -> u8 {
-        match self {
-            Self::Cluster(_) => 0,
-            Self::Endpoints(_) => 1,
-            Self::Listener(_) => 2,
-            Self::TcpProxy(_) => 3,
-        }
-    }
-}
-
-impl ProxyPlan {
-    /// All listeners, each with what becomes of its connections.
-    fn listeners(&self) -> impl Iterator<Item = (&Listener, &Forwarding)> {
-        let catch_all = self.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
-        let inbounds = self.inbounds.iter().map(|it| (&it.listener, &it.forwarding));
-        let outbounds = self.outbounds.iter().map(|it| (&it.listener, &it.forwarding));
-        catch_all.chain(inbounds).chain(outbounds)
     }
 }
