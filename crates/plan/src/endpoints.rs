@@ -42,8 +42,12 @@ pub(crate) struct ServiceEndpoints {
     selections: Arc<Mutex<Selections>>,
 }
 
-/// By the tags that were asked for. Bounded by the distinct destinations in the routes of its mesh.
+/// By the tags that were asked for.
 type Selections = BTreeMap<Tags, EndpointSet>;
+
+/// So many subsets of one service are kept. Routes rarely name more than a few; whoever edits them for ever over endpoints
+/// that stay makes others be selected again, and nothing worse.
+const SELECTIONS_MAX: usize = 256;
 
 /// How many inbounds each endpoint stands for: two Dataplanes may claim the same one, and either may go.
 #[derive(Clone, Debug)]
@@ -93,6 +97,9 @@ impl ServiceEndpoints {
         }
         let selected = self.members.0.keys().filter(|endpoint| matches(tags, &endpoint.tags)).cloned();
         let selection = EndpointSet::new(selected.collect());
+        if selections.len() >= SELECTIONS_MAX {
+            selections.clear();
+        }
         selections.insert(tags.clone(), selection.clone());
         selection
     }
@@ -194,6 +201,15 @@ mod tests {
             is_one_value(&first, &before.select(&version("v1"))),
             "who still looks at the old set sees the old set"
         );
+    }
+
+    #[test]
+    fn selections_that_nobody_asks_for_again_do_not_pile_up() {
+        let endpoints = ServiceEndpoints::default();
+        for i in 0..=SELECTIONS_MAX {
+            endpoints.select(&version(&format!("v{i}")));
+        }
+        assert!(endpoints.selections.lock().unwrap().len() <= SELECTIONS_MAX);
     }
 
     #[test]
