@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testbed::Settled;
 
 use crate::{
     claims::{Claims, within_six_sigma},
@@ -113,16 +114,8 @@ async fn print_overview(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> 
     Ok(())
 }
 
-struct Pushed {
-    answered: Instant,
-    /// From the PUT's answer. An upper bound: it includes the asking.
-    last_ack: Duration,
-}
-
 /// PUTs the route, and waits until the only Envoy that it concerns, web's, has acknowledged all of it.
-async fn put_route(shop: &Shop, v1: u32, v2: u32) -> anyhow::Result<Pushed> {
-    const SETTLED: &str = "kuma_xds_convergence_seconds_count";
-    let settled = shop.control_plane.metric(SETTLED).await?;
+async fn put_route(shop: &Shop, v1: u32, v2: u32) -> anyhow::Result<Settled> {
     let share = |weight: u32, version: &str| json!({"weight": weight, "destination": {"service": "backend", "version": version}});
     let route = json!({
         "type": "TrafficRoute", "mesh": "default", "name": "web-to-backend",
@@ -130,13 +123,7 @@ async fn put_route(shop: &Shop, v1: u32, v2: u32) -> anyhow::Result<Pushed> {
         "destinations": [{"match": {"service": "backend"}}],
         "conf": [share(v1, "v1"), share(v2, "v2")],
     });
-    shop.control_plane.apply(&route).await?;
-    let answered = Instant::now();
-    let deadline = answered + Duration::from_secs(30);
-    while shop.control_plane.metric(SETTLED).await? <= settled {
-        anyhow::ensure!(Instant::now() < deadline, "web's Envoy has not acknowledged {ROUTE} in 30 s");
-    }
-    Ok(Pushed { answered, last_ack: answered.elapsed() })
+    shop.control_plane.apply_until_settled(&route).await
 }
 
 /// What users have applied, as the API answers it.
@@ -151,8 +138,7 @@ async fn everything(shop: &Shop) -> anyhow::Result<Vec<Value>> {
 async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
-        let overviews = shop.control_plane.get("/meshes/default/dataplanes+insights").await?;
-        let online = overviews["items"].as_array().into_iter().flatten().filter(|it| is_online(it)).count();
+        let online = shop.control_plane.online().await?;
         if online == DATAPLANES {
             return Ok(start.elapsed());
         }
@@ -162,14 +148,6 @@ async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn is_online(overview: &Value) -> bool {
-    let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions
-        .into_iter()
-        .flatten()
-        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
 }
 
 fn print(duration: Duration) -> String {

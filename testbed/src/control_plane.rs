@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -31,6 +32,13 @@ struct Ports {
     api: SocketAddr,
     xds: SocketAddr,
     diagnostics: SocketAddr,
+}
+
+/// When a write was answered, and how long after that the last ACK came.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    pub answered: Instant,
+    pub last_ack: Duration,
 }
 
 impl ControlPlane {
@@ -141,6 +149,25 @@ impl ControlPlane {
         Ok(response.text().await?)
     }
 
+    /// How many proxies of the mesh `default` have an open stream.
+    pub async fn online(&self) -> anyhow::Result<usize> {
+        let overviews = self.get("/meshes/default/dataplanes+insights").await?;
+        Ok(overviews["items"].as_array().into_iter().flatten().filter(|it| is_online(it)).count())
+    }
+
+    /// Applies what concerns one proxy alone, and waits until that one has acknowledged all of it. From the answer to the
+    /// last ACK: an upper bound, for it includes the asking.
+    pub async fn apply_until_settled(&self, entity: &Value) -> anyhow::Result<Settled> {
+        const SETTLED: &str = "kuma_xds_convergence_seconds_count";
+        let before = self.metric(SETTLED).await?;
+        self.apply(entity).await?;
+        let answered = Instant::now();
+        while self.metric(SETTLED).await? <= before {
+            anyhow::ensure!(answered.elapsed() < PATIENCE, "no proxy acknowledged {entity} in {PATIENCE:?}");
+        }
+        Ok(Settled { answered, last_ack: answered.elapsed() })
+    }
+
     /// A metric's value, summed over its labels: `kuma_plans_total`.
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self
@@ -174,6 +201,14 @@ async fn spawn(
     let is_ready = async || client.get(&ready).send().await.ok().filter(|it| it.status() == StatusCode::OK);
     process.until("its being ready", is_ready).await?;
     Ok((process, ports))
+}
+
+fn is_online(overview: &Value) -> bool {
+    let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
+    subscriptions
+        .into_iter()
+        .flatten()
+        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
 }
 
 fn read_ports(file: &Path) -> Option<Ports> {

@@ -11,7 +11,7 @@ mod proxy;
 mod service;
 
 pub use child::Child;
-pub use control_plane::{ControlPlane, Settings};
+pub use control_plane::{ControlPlane, Settings, Settled};
 pub use programs::Programs;
 pub use proxy::Proxy;
 pub use service::{Answer, Service, ask};

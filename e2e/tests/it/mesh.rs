@@ -101,10 +101,11 @@ async fn a_deleted_dataplane_s_proxy_stops_listening_and_a_restored_one_s_listen
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_control_plane_reads_nothing_and_neither_does_a_get_or_a_push() {
     let (shop, _) = Shop::with_two_versions(105).await;
-    let reads = shop.control_plane.metric("kuma_store_reads_total").await.unwrap();
+    let reads = async || shop.control_plane.metric("kuma_store_reads_total").await.unwrap();
+    let before = reads().await;
     shop.route(50, 50).await;
     for _ in 0..100 {
         shop.control_plane.get("/meshes/default/dataplanes").await.unwrap();
     }
-    assert_eq!(shop.control_plane.metric("kuma_store_reads_total").await.unwrap(), reads);
+    assert!(reads().await <= before);
 }

@@ -34,7 +34,7 @@ async fn kuma_dp(shop: &Shop, name: &str, token: Option<&str>, envoy: &Path) -> 
 
 async fn ended(command: &mut Command) -> Output {
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    tokio::time::timeout(std::time::Duration::from_secs(60), running)
+    tokio::time::timeout(std::time::Duration::from_mins(1), running)
         .await
         .expect("it ends by itself")
         .unwrap()

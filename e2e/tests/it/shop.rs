@@ -78,21 +78,12 @@ impl Shop {
 
     /// PUTs the route, and waits until web's Envoy has acknowledged all of it.
     pub(crate) async fn route(&self, v1: u32, v2: u32) {
-        const SETTLED: &str = "kuma_xds_convergence_seconds_count";
-        let before = self.control_plane.metric(SETTLED).await.unwrap();
-        self.control_plane.apply(&route(v1, v2)).await.unwrap();
-        until("web's Envoy to acknowledge the route", async || {
-            self.control_plane.metric(SETTLED).await.unwrap() > before
-        })
-        .await;
+        self.control_plane.apply_until_settled(&route(v1, v2)).await.unwrap();
     }
 
     pub(crate) async fn until_online(&self, dataplanes: usize) {
-        until("all proxies to be online", async || {
-            let overviews = self.control_plane.get("/meshes/default/dataplanes+insights").await.unwrap();
-            overviews["items"].as_array().unwrap().iter().filter(|it| is_online(it)).count() == dataplanes
-        })
-        .await;
+        until("all proxies to be online", async || self.control_plane.online().await.unwrap() == dataplanes)
+            .await;
     }
 }
 
@@ -106,17 +97,9 @@ pub(crate) fn route(v1: u32, v2: u32) -> Value {
     })
 }
 
-fn is_online(overview: &Value) -> bool {
-    let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions
-        .into_iter()
-        .flatten()
-        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
-}
-
 /// Asks until it is so. The deadline is for a test that would hang, not for a slow machine.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "waited a minute for {what}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -33,7 +33,7 @@ async fn the_readme_s_tour_works_as_it_stands() {
     ]);
     command.current_dir(folder.path()).env("HOME", folder.path()).env_remove("XDG_RUNTIME_DIR");
     let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(std::time::Duration::from_secs(300), running)
+    let output = tokio::time::timeout(std::time::Duration::from_mins(5), running)
         .await
         .expect("the tour ends")
         .unwrap();
