@@ -189,22 +189,26 @@ impl<S: Subscriber> Conversation<S> {
         let rejected = self.rejected_count();
         let responses = self.session.on_request(request, Moment::now());
         if self.rejected_count() > rejected {
-            let resource_type = ResourceType::from_type_url(&request.type_url);
-            let rejection = resource_type.and_then(|it| self.session.status().rejections.get(&it));
-            let reason = rejection.map(|it| it.message.as_str());
-            tracing::warn!(
-                node = self.node_id,
-                ?resource_type,
-                nonce = request.response_nonce,
-                reason,
-                "rejected by the client"
-            );
+            self.log_rejection(request);
         }
         responses
     }
 
     fn rejected_count(&self) -> u64 {
         self.session.status().counts.values().map(|it| it.rejected).sum()
+    }
+
+    fn log_rejection(&self, request: &Request) {
+        let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return };
+        let rejection = self.session.status().rejections.get(&resource_type);
+        let reason = rejection.map(|it| it.message.as_str()).unwrap_or_default();
+        tracing::warn!(
+            node = self.node_id,
+            ?resource_type,
+            nonce = request.response_nonce,
+            reason,
+            "rejected"
+        );
     }
 
     fn log(&self, response: &Response) {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod order;
+mod recorded;
 mod rejections;
 mod returning;
 mod script;
