@@ -34,13 +34,13 @@ pub(crate) fn preconditions(
         Some(Tags::Any) => held.push(Precondition::Exists(key.clone())),
         Some(Tags::These(tags)) => match current.filter(|current| tags.contains(&etag(*current).as_str())) {
             Some(current) => held.push(Precondition::At(key.clone(), current)),
-            None => return Err(failed(title)),
+            None => return Err(changed(title)),
         },
     }
     match (tags(headers, &IF_NONE_MATCH), current) {
         (None, _) | (Some(Tags::These(_)), None) => {}
         (Some(Tags::Any), _) => held.push(Precondition::Absent(key.clone())),
-        (Some(Tags::These(tags)), Some(current)) if any_weakly(&tags, current) => return Err(failed(title)),
+        (Some(Tags::These(tags)), Some(current)) if any_weakly(&tags, current) => return Err(changed(title)),
         (Some(Tags::These(_)), Some(current)) => held.push(Precondition::At(key.clone(), current)),
     }
     Ok(held)
@@ -55,9 +55,19 @@ pub(crate) fn not_modified(headers: &HeaderMap, current: Revision) -> bool {
     }
 }
 
-pub(crate) fn failed(title: &'static str) -> Refusal {
-    let details = "The resource has changed since it was read, or it is there although it should not be, or the \
-                   reverse: read it again and decide anew.";
+/// 412 for a write that was refused by what is there.
+pub(crate) fn unmet(failed: &Precondition, title: &'static str) -> Refusal {
+    match failed {
+        Precondition::Absent(_) => {
+            let details = "The resource is there already, and If-None-Match asks that it is not.";
+            Refusal::new(StatusCode::PRECONDITION_FAILED, title, details)
+        }
+        Precondition::Exists(_) | Precondition::At(..) => changed(title),
+    }
+}
+
+fn changed(title: &'static str) -> Refusal {
+    let details = "The resource is no longer what the condition says: read it again and decide anew.";
     Refusal::new(StatusCode::PRECONDITION_FAILED, title, details)
 }
 

@@ -62,8 +62,8 @@ pub struct Api {
 
 /// Hears of every request that was answered.
 pub trait RequestObserver: Send + Sync + 'static {
-    /// `route` is a pattern such as `/meshes/{name}` and `method` is one of HTTP's own or `other`, so that what a client
-    /// makes up adds no label. `elapsed` ends when the answer is ready to be sent.
+    /// `route` is a pattern such as `/meshes/{mesh}/{collection}`, and `method` one of HTTP's own or `other`, so that what
+    /// a client makes up adds no label. `elapsed` ends when the answer is ready to be sent.
     fn observe(&self, route: &'static str, method: &str, status: u16, elapsed: Duration);
 }
 

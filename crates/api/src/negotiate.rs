@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, VARY},
+    header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, VARY},
 };
 
 use crate::respond::{Answer, JSON, Refusal, with_body};
@@ -29,6 +29,7 @@ impl Format {
 
 /// What the body of a resource is written in.
 pub(crate) fn content_type(headers: &HeaderMap, title: &'static str) -> Result<Format, Refusal> {
+    refuse_encoding(headers, title)?;
     let media = the_content_type(headers);
     let format = Format::ALL.into_iter().find(|format| media.as_deref() == Some(format.media()));
     format.ok_or_else(|| {
@@ -39,6 +40,7 @@ pub(crate) fn content_type(headers: &HeaderMap, title: &'static str) -> Result<F
 
 /// For requests that are no resource.
 pub(crate) fn require_json(headers: &HeaderMap, title: &'static str) -> Result<(), Refusal> {
+    refuse_encoding(headers, title)?;
     if the_content_type(headers).as_deref() == Some(Format::Json.media()) {
         return Ok(());
     }
@@ -74,6 +76,15 @@ pub(crate) fn represent(json: Bytes, format: Format, title: &'static str) -> Res
 fn to_yaml(json: &[u8]) -> Result<String, String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     serde_saphyr::to_string(&value).map_err(|error| error.to_string())
+}
+
+/// A limit of a body's size would mean little if the body could unfold.
+fn refuse_encoding(headers: &HeaderMap, title: &'static str) -> Result<(), Refusal> {
+    if headers.get_all(CONTENT_ENCODING).iter().all(|encoding| encoding == "identity") {
+        return Ok(());
+    }
+    let hint = "Send the body as it is, without a Content-Encoding.";
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, title, hint))
 }
 
 /// The media type of the one `Content-Type`, in lower case; its parameters, such as a charset, do not matter.

@@ -20,7 +20,7 @@ use crate::{
     Api, Peer,
     audit::{Caller, RefusalLog},
     bootstrap, index, negotiate,
-    path::{self, NotUtf8, Route},
+    path::{self, NotUtf8, READ, Route},
     read,
     respond::{Answer, Refusal, title},
     retrieve, tokens, write,
@@ -63,9 +63,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
         refusal.into_answer()
     });
     kuma_revision(answer.headers_mut(), api.store.present().revision());
-    if parts.method == Method::HEAD {
-        answer = without_body(answer);
-    }
+    // Of an answer to HEAD axum keeps the length and leaves out the body.
     api.metrics.observe(pattern, method_label(&parts.method), answer.status().as_u16(), started.elapsed());
     answer.map(Body::from)
 }
@@ -83,7 +81,7 @@ async fn answer(
         Ok(None) => return Err(Refusal::not_found(title::REQUEST)),
         Err(error) => return Err(Refusal::bad_request(title::REQUEST, error.to_string())),
     };
-    refuse_other_methods(&route, &parts.method)?;
+    refuse_other_methods(api, &route, &parts.method)?;
     match parts.method {
         Method::GET | Method::HEAD => get(api, &route, parts, &asked),
         _ => {
@@ -93,12 +91,18 @@ async fn answer(
     }
 }
 
-fn refuse_other_methods(route: &Route, method: &Method) -> Result<(), Refusal> {
-    let methods = route.methods();
+fn refuse_other_methods(api: &Api, route: &Route, method: &Method) -> Result<(), Refusal> {
+    let methods = match route {
+        Route::Item(_) if api.read_only.is_some() => READ,
+        _ => route.methods(),
+    };
     if methods.contains(&method.as_str()) {
         return Ok(());
     }
-    let details = format!("{method} is not possible here; {} is.", methods.join(", "));
+    let details = match &api.read_only {
+        Some(reason) if route.methods().contains(&method.as_str()) => reason.clone(),
+        _ => format!("{method} is not possible here; {} is.", methods.join(", ")),
+    };
     Err(Refusal::method_not_allowed(title::REQUEST, details, methods))
 }
 
@@ -140,16 +144,10 @@ async fn change(
 ) -> Result<Answer, Refusal> {
     let headers = &parts.headers;
     match route {
-        Route::Item(key) => {
-            if let Some(reason) = &api.read_only {
-                return Err(Refusal::method_not_allowed(title::PROCESS, reason.clone(), &["GET", "HEAD"]));
-            }
-            if parts.method == Method::PUT {
-                write::put(api, caller.clone(), key, headers, body).await
-            } else {
-                write::delete(api, caller.clone(), key, headers).await
-            }
+        Route::Item(key) if parts.method == Method::PUT => {
+            write::put(api, caller.clone(), key, headers, body).await
         }
+        Route::Item(key) => write::delete(api, caller.clone(), key, headers).await,
         Route::Tokens if !api.tokens_enabled => {
             let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";
             Err(Refusal::new(StatusCode::NOT_FOUND, title::TOKEN, details))
@@ -172,13 +170,6 @@ async fn change(
 fn is_worth_a_line(method: &Method, status: StatusCode) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
         || matches!(status, StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST)
-}
-
-/// HEAD is answered like GET, length and all, without the body.
-fn without_body(mut answer: Answer) -> Answer {
-    let length = answer.body().len();
-    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-    answer.map(|_| Bytes::new())
 }
 
 /// A method as a metric names it: what a client makes up adds no label.

@@ -30,7 +30,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// For a whole body to arrive.
     pub body_read_timeout: Duration,
-    /// The largest request head, line and headers together.
+    /// The largest request head, line and headers together; 8 KiB at least.
     pub header_bytes: usize,
     /// For a whole request head to arrive, counted from the end of the answer before: so it is also how long an
     /// HTTP/1.1 connection may rest.
@@ -66,6 +66,9 @@ pub struct Peer(pub SocketAddr);
 
 /// Requests at a time on one HTTP/2 connection: a browser's page asks for fewer, and each may hold a whole list.
 const HTTP2_STREAMS: u32 = 32;
+
+/// hyper works with no less.
+const HEADER_BYTES_MIN: usize = 8 * 1024;
 
 /// How long to wait after an `accept` that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -170,17 +173,18 @@ async fn serve_connection(
 }
 
 fn connection_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let header_bytes = limits.header_bytes.max(HEADER_BYTES_MIN);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read_timeout)
-        .max_buf_size(limits.header_bytes);
+        .max_buf_size(header_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     builder
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Neither the Dataplane nor its mesh has to exist yet (Kuma 0.3.0). The token is in the answer and nowhere else.
 
-use aws_lc_rs::rand::SystemRandom;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
+use identity::SystemRandom;
 use model::{MESH_AND_NAME_MAX_CHARS, Violations};
 use serde::Deserialize;
 
@@ -41,7 +41,9 @@ pub(crate) fn issue(api: &Api, caller: &Caller, body: &Bytes) -> Result<Answer, 
         .issue_dataplane(mesh, name, valid_for, (api.now)(), &SystemRandom::new())
         .map_err(|error| Refusal::internal(title::TOKEN, &error))?;
     audit::token_issued(caller, mesh, name, valid_for);
-    Ok(with_body(StatusCode::OK, HeaderValue::from_static("text/plain"), token.into()))
+    let mut answer = with_body(StatusCode::OK, HeaderValue::from_static("text/plain"), token.into());
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
 }
 
 fn check(request: &TokenRequest) -> Violations {

@@ -1,30 +1,41 @@
-//! What a valid write will not do as it stands: a tag or a service that nothing carries. Said in `Warning` headers
-//! (RFC 7234, section 5.5), because it is no error: the other half may be written a moment later.
+//! What a valid write will not do as it stands: a tag or a service that nothing carries, a setting that nothing enforces.
+//! Said in `Warning` headers (RFC 7234, section 5.5), because it is no error: the other half may be written a moment later.
 
 use std::collections::BTreeMap;
 
-use model::{Dataplane, Inbound, Key, Kind, Spec, Tags, TrafficRoute};
+use model::{Dataplane, Inbound, Key, Kind, Mesh, Spec, Tags, TrafficRoute};
 use store::Present;
 
 /// Headers have to stay small, and a person reads no more.
 const WARNINGS: usize = 8;
 const WARNING_CHARS: usize = 240;
 
+/// How many services and tags of one resource are looked for: each may cost a look at every Dataplane of the mesh.
+const LOOKED_FOR: usize = 200;
+
 /// One sentence each, ready to stand between quotes in a header.
 pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
-    let wanted = match spec {
-        Spec::Dataplane(dataplane) => wanted_by_dataplane(dataplane),
-        Spec::TrafficRoute(route) => wanted_by_route(route),
-        Spec::Mesh(_) => return Vec::new(),
+    let mut sentences = match spec {
+        Spec::Mesh(mesh) => unenforced(mesh),
+        Spec::Dataplane(dataplane) => not_carried(present, &key.mesh, wanted_by_dataplane(dataplane)),
+        Spec::TrafficRoute(route) => not_carried(present, &key.mesh, wanted_by_route(route)),
     };
-    let missing = wanted.into_iter().filter(|(_, tags)| !is_carried(present, &key.mesh, tags));
-    let mut sentences: Vec<String> =
-        missing.take(WARNINGS + 1).map(|(field, tags)| quoted(&sentence(&field, &tags, &key.mesh))).collect();
     if sentences.len() > WARNINGS {
         sentences.truncate(WARNINGS);
         sentences.push("there are more warnings like these".to_owned());
     }
-    sentences
+    sentences.iter().map(|sentence| quoted(sentence)).collect()
+}
+
+/// Nobody should believe in an encryption that is not there.
+fn unenforced(mesh: &Mesh) -> Vec<String> {
+    let mtls = "mtls.enabled: this version of the control plane does not configure mTLS yet, so traffic is in plain text";
+    if mesh.mtls_enabled() { vec![mtls.to_owned()] } else { Vec::new() }
+}
+
+fn not_carried(present: &Present, mesh: &str, wanted: Wanted) -> Vec<String> {
+    let missing = wanted.into_iter().take(LOOKED_FOR).filter(|(_, tags)| !is_carried(present, mesh, tags));
+    missing.take(WARNINGS + 1).map(|(field, tags)| sentence(&field, &tags, mesh)).collect()
 }
 
 /// A field, and tags that some inbound should carry.

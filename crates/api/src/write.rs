@@ -139,7 +139,7 @@ async fn commit(
 fn unmet(failed: &Precondition, key: &Key, title: &'static str) -> Refusal {
     match failed {
         Precondition::Exists(mesh) if mesh != key => mesh_missing(&mesh.name),
-        _ => conditions::failed(title),
+        _ => conditions::unmet(failed, title),
     }
 }
 

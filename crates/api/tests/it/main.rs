@@ -1,1 +1,11 @@
-//! HTTP
+//! The API over real HTTP, on the memory store.
+
+mod audit;
+mod client;
+mod connections;
+mod conversations;
+mod faults;
+mod origins;
+mod overviews;
+mod server;
+mod tokens;

@@ -1,0 +1,107 @@
+//! What is written down, and what never is.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{
+    client::{ask, post, put},
+    server::Server,
+};
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Written {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no writer panics").clone()).expect("logs are UTF-8")
+    }
+
+    /// The lines of the audit, as their fields.
+    fn audit(&self) -> Vec<Value> {
+        let lines: Vec<Value> =
+            self.text().lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+        lines
+            .into_iter()
+            .filter(|line| line["target"] == "audit")
+            .map(|line| line["fields"].clone())
+            .collect()
+    }
+}
+
+/// The runtime of a test has one thread, so all that the server does is written to this.
+fn listen() -> (Written, tracing::subscriber::DefaultGuard) {
+    let written = Written::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(written.clone())
+        .finish();
+    (written, tracing::subscriber::set_default(subscriber))
+}
+
+#[tokio::test]
+async fn every_write_leaves_a_line_and_every_refusal_its_reason() {
+    let (written, _guard) = listen();
+    let server = Server::start().await;
+    put(server.address, "/meshes/demo", r#"{"type":"Mesh","name":"demo"}"#).await;
+    put(server.address, "/meshes/demo", r#"{"type":"Mesh","name":"other"}"#).await;
+    ask(server.address, "DELETE /meshes/demo", &[], None).await;
+    ask(server.address, "GET /meshes", &[("host".into(), "evil.example".into())], None).await;
+    ask(server.address, "GET /meshes/nowhere", &[], None).await;
+
+    let lines = written.audit();
+    let told = |line: &Value, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| line[name].to_string().trim_matches('"').to_owned()).collect()
+    };
+    let write = ["message", "who", "method", "kind", "mesh", "name", "revision", "outcome"];
+    let refusal = ["message", "who", "method", "path", "status"];
+    assert_eq!(
+        told(&lines[0], &write),
+        ["write accepted", "loopback", "PUT", "Mesh", "demo", "demo", "0000abcd-1", "created"]
+    );
+    assert!(lines[0]["from"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(told(&lines[1], &refusal), ["refused", "loopback", "PUT", "/meshes/demo", "400"]);
+    assert_eq!(told(&lines[2], &write)[6..], ["0000abcd-2", "deleted"]);
+    assert_eq!(told(&lines[3], &refusal), ["refused", "loopback", "GET", "/meshes", "421"]);
+    assert_eq!(lines.len(), 4, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_given_out_and_written_nowhere() {
+    let (written, _guard) = listen();
+    let server = Server::start().await;
+    let token = post(server.address, "/tokens", r#"{"name":"web","mesh":"demo","validFor":"1h"}"#).await.body;
+    let lines = written.audit();
+    assert_eq!(lines[0]["message"], "token issued");
+    assert_eq!(lines[0]["name"], "web");
+    let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("no JWT: {token}")
+    };
+    for part in [header, claims, signature] {
+        assert!(!written.text().contains(part), "{}", written.text());
+    }
+}
