@@ -10,10 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_LENGTH, request::Parts,
-    uri::Authority,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
 use store::Revision;
 
 use crate::{
