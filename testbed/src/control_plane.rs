@@ -149,7 +149,8 @@ impl ControlPlane {
         Ok(response.text().await?)
     }
 
-    /// How many proxies of the mesh `default` have an open stream.
+    /// How many proxies of the mesh `default` have a stream on which they have acknowledged their listeners: from then on
+    /// whatever is pushed to them is a change.
     pub async fn online(&self) -> anyhow::Result<usize> {
         let overviews = self.get("/meshes/default/dataplanes+insights").await?;
         Ok(overviews["items"].as_array().into_iter().flatten().filter(|it| is_online(it)).count())
@@ -205,10 +206,10 @@ async fn spawn(
 
 fn is_online(overview: &Value) -> bool {
     let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions
-        .into_iter()
-        .flatten()
-        .any(|it| it.get("connectTime").is_some() && it.get("disconnectTime").is_none())
+    subscriptions.into_iter().flatten().any(|subscription| {
+        subscription.get("disconnectTime").is_none()
+            && subscription["status"]["lds"].get("responsesAcknowledged").is_some()
+    })
 }
 
 fn read_ports(file: &Path) -> Option<Ports> {

@@ -1,11 +1,11 @@
 //! One stream's source of snapshots: asleep until a part that it has read changes, then it plans, translates and hands out
 //! what differs.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use model::ProxyId;
 use plan::{Outcome, Planned};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tracing::{info, warn};
 use xds::{Refusal, ResourceType, SessionStatus, Snapshot, Subscriber};
 
@@ -29,6 +29,7 @@ pub struct Planner {
 pub struct Feed {
     planner: Arc<Planner>,
     proxy: ProxyId,
+    expires: Option<Instant>,
     registration: Registration,
     /// Whether something may have changed since the last plan. A wake-up moves here, so that it is not lost when the wait
     /// for a turn is cancelled.
@@ -44,17 +45,24 @@ pub struct Feed {
 #[derive(Debug, Default)]
 struct Pushes {
     /// The revision on its way, and when the world reached it.
-    under_way: Option<(u64, Instant)>,
+    under_way: Option<(u64, std::time::Instant)>,
     last: SessionStatus,
 }
 
 impl Feed {
-    pub fn new(planner: Arc<Planner>, proxy: ProxyId, subscription: Subscription) -> Self {
+    /// `expires`: when the stream ends for want of a token that holds.
+    pub fn new(
+        planner: Arc<Planner>,
+        proxy: ProxyId,
+        subscription: Subscription,
+        expires: Option<Instant>,
+    ) -> Self {
         let registration = planner.registry.register();
         let open = planner.metrics.open_stream();
         Self {
             planner,
             proxy,
+            expires,
             registration,
             dirty: true,
             snapshot: None,
@@ -67,6 +75,7 @@ impl Feed {
 
     /// The snapshot of the latest world, if there is one and it differs from the last.
     fn look(&mut self) -> Option<(u64, Arc<Snapshot>)> {
+        let is_first = self.snapshot.is_none();
         let Published { revision, at, .. } = loop {
             let published = self.planner.registry.published();
             let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy);
@@ -82,7 +91,10 @@ impl Feed {
             }
             break published;
         };
-        self.pushes.under_way = Some((revision, at));
+        // What a stream begins with is no change on its way: its world may be hours old.
+        if !is_first {
+            self.pushes.on_its_way(revision, at);
+        }
         self.snapshot.clone().map(|snapshot| (revision, snapshot))
     }
 
@@ -120,6 +132,17 @@ impl Feed {
     }
 }
 
+const EXPIRED: &str = "the dataplane token has expired; make a new one with `kumactl generate dataplane-token` and put it \
+                       into the file that kuma-dp reads";
+
+/// That moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
     ResourceType::ALL.into_iter().all(|resource_type| a.differences(b, resource_type).is_empty())
 }
@@ -128,8 +151,10 @@ impl Subscriber for Feed {
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         loop {
             if !self.dirty {
-                self.registration.wake.notified().await;
-                self.dirty = true;
+                tokio::select! {
+                    () = self.registration.wake.notified() => self.dirty = true,
+                    () = at(self.expires) => return Err(Refusal::Unauthenticated(EXPIRED.to_owned())),
+                }
             }
             let planner = self.planner.clone();
             let turn = planner.turns.acquire().await;
@@ -150,6 +175,12 @@ impl Subscriber for Feed {
 }
 
 impl Pushes {
+    /// A newer revision overtakes one that is not settled yet; the way began with the older.
+    fn on_its_way(&mut self, revision: u64, at: std::time::Instant) {
+        let since = self.under_way.map_or(at, |(_, since)| since);
+        self.under_way = Some((revision, since));
+    }
+
     fn observe(&mut self, proxy: &ProxyId, status: &SessionStatus, metrics: &Metrics) {
         let (mesh, name) = (&*proxy.mesh, &*proxy.name);
         for (&resource_type, counts) in &status.counts {
@@ -171,9 +202,12 @@ impl Pushes {
         if let Some((revision, since)) =
             self.under_way.filter(|(revision, _)| status.settled_tag >= *revision)
         {
-            metrics.convergence.observe(since.elapsed().as_secs_f64());
-            tracing::debug!(mesh, name, revision, "settled");
             self.under_way = None;
+            // What Envoy has refused has not arrived.
+            if status.rejections.is_empty() {
+                metrics.convergence.observe(since.elapsed().as_secs_f64());
+                tracing::debug!(mesh, name, revision, "settled");
+            }
         }
         self.last = status.clone();
     }

@@ -5,11 +5,15 @@
 
 use std::{sync::Arc, time::Instant};
 
+use model::Kind;
 use plan::{Change, World};
 use store::{Present, Store};
 use tracing::{debug, warn};
 
-use crate::registry::{Published, Registry};
+use crate::{
+    record::Recorder,
+    registry::{Published, Registry},
+};
 
 /// The world as the store has it now: the start, before anybody is served.
 pub fn whole_world(present: &Present) -> World {
@@ -20,26 +24,30 @@ pub fn whole_world(present: &Present) -> World {
 }
 
 /// Keeps `registry` at the store's latest revision. Returns when the store is gone.
-pub async fn follow(store: Arc<dyn Store>, registry: Arc<Registry>) {
+pub async fn follow(store: Arc<dyn Store>, registry: Arc<Registry>, recorder: Arc<Recorder>) {
     let mut revisions = store.revisions();
     loop {
-        take(&*store, &registry);
+        take(&*store, &registry, &recorder);
         if revisions.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn take(store: &dyn Store, registry: &Registry) {
+fn take(store: &dyn Store, registry: &Registry, recorder: &Recorder) {
     let at = Instant::now();
     let before = registry.published();
     match store.changes(before.revision) {
         Ok(changes) => {
             let Some(revision) = changes.last().map(|change| change.revision) else { return };
-            let changes = changes.iter().map(|it| Change { key: it.key.clone(), spec: it.spec.clone() });
-            let (world, parts) = before.world.apply(changes);
+            let next = changes.iter().map(|it| Change { key: it.key.clone(), spec: it.spec.clone() });
+            let (world, parts) = before.world.apply(next);
             debug!(revision, parts = parts.len(), "the world is at a new revision");
             registry.publish(Published { revision, world, at }, &parts);
+            // One that was deleted and made again before anybody looked has lost its insight, not its proxy.
+            for change in changes.iter().filter(|change| change.key.kind == Kind::Dataplane) {
+                recorder.write_again(&change.key);
+            }
         }
         Err(gone) => {
             warn!(

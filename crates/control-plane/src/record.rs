@@ -36,9 +36,13 @@ struct Slots {
     deadlines: BTreeSet<(Instant, Key)>,
 }
 
-/// One Dataplane's unwritten subscriptions, and when the next write may be.
+/// One Dataplane's subscriptions of this process, by id.
 struct Slot {
+    /// The open ones, as last heard.
+    open: BTreeMap<String, DiscoverySubscription>,
+    /// What the store does not have yet. At most [`KEPT_SUBSCRIPTIONS`] that have ended, however long the store fails.
     unwritten: BTreeMap<String, DiscoverySubscription>,
+    /// When the next write may be.
     not_before: Instant,
 }
 
@@ -54,7 +58,7 @@ impl Recorder {
         Self { store, instance, interval, slots: Mutex::default(), due: Notify::new() }
     }
 
-    pub fn open(self: &Arc<Self>, proxy: ProxyId) -> Subscription {
+    pub fn open(self: &Arc<Self>, proxy: &ProxyId) -> Subscription {
         let latest = DiscoverySubscription {
             id: uuid::Uuid::new_v4().to_string(),
             control_plane_instance_id: self.instance.clone(),
@@ -110,13 +114,32 @@ impl Recorder {
         }
     }
 
+    /// Writes a Dataplane's open subscriptions, if it has any, although nothing was heard of them.
+    pub fn write_again(&self, dataplane: &Key) {
+        let mut slots = self.slots();
+        let Some(slot) = slots.by_dataplane.get_mut(dataplane).filter(|slot| !slot.open.is_empty()) else {
+            return;
+        };
+        for (id, open) in &slot.open {
+            slot.unwritten.entry(id.clone()).or_insert_with(|| open.clone());
+        }
+        let deadline = (slot.not_before, dataplane.clone());
+        slots.deadlines.insert(deadline);
+        drop(slots);
+        self.due.notify_one();
+    }
+
     fn update(&self, dataplane: &Key, subscription: DiscoverySubscription) {
         let mut slots = self.slots();
-        let slot = slots
-            .by_dataplane
-            .entry(dataplane.clone())
-            .or_insert_with(|| Slot { unwritten: BTreeMap::new(), not_before: Instant::now() });
-        slot.unwritten.insert(subscription.id.clone(), subscription);
+        let slot = slots.by_dataplane.entry(dataplane.clone()).or_insert_with(Slot::new);
+        let id = subscription.id.clone();
+        if subscription.is_open() {
+            slot.open.insert(id.clone(), subscription.clone());
+        } else {
+            slot.open.remove(&id);
+        }
+        slot.unwritten.insert(id, subscription);
+        slot.forget_excess();
         let deadline = (slot.not_before, dataplane.clone());
         if slots.deadlines.insert(deadline) {
             drop(slots);
@@ -170,13 +193,29 @@ impl Recorder {
         slots.deadlines.insert(deadline);
     }
 
-    /// Slots of Dataplanes that have been quiet for an interval hold nothing.
+    /// Slots of Dataplanes whose proxies have gone an interval ago hold nothing.
     fn forget_idle(&self, now: Instant) {
-        self.slots().by_dataplane.retain(|_, slot| !slot.unwritten.is_empty() || slot.not_before > now);
+        let holds =
+            |slot: &Slot| !slot.open.is_empty() || !slot.unwritten.is_empty() || slot.not_before > now;
+        self.slots().by_dataplane.retain(|_, slot| holds(slot));
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self { open: BTreeMap::new(), unwritten: BTreeMap::new(), not_before: Instant::now() }
+    }
+
+    fn forget_excess(&mut self) {
+        while self.unwritten.len() > KEPT_SUBSCRIPTIONS {
+            let ended = self.unwritten.values().filter(|it| !it.is_open());
+            let Some(oldest) = ended.min_by_key(|it| it.connect_time).map(|it| it.id.clone()) else { return };
+            self.unwritten.remove(&oldest);
+        }
     }
 }
 
@@ -198,7 +237,7 @@ impl Drop for Subscription {
     }
 }
 
-/// Replaces each subscription by its id, or appends it; keeps the newest.
+/// Replaces each subscription by its id, or appends it; keeps the newest, and every one that is open.
 fn merge(known: DataplaneInsight, latest: &BTreeMap<String, DiscoverySubscription>) -> DataplaneInsight {
     let mut subscriptions = known.subscriptions.unwrap_or_default();
     let mut appended = Vec::new();
@@ -210,8 +249,12 @@ fn merge(known: DataplaneInsight, latest: &BTreeMap<String, DiscoverySubscriptio
     }
     appended.sort_by(|a, b| (a.connect_time, &a.id).cmp(&(b.connect_time, &b.id)));
     subscriptions.extend(appended);
-    let excess = subscriptions.len().saturating_sub(KEPT_SUBSCRIPTIONS);
-    subscriptions.drain(..excess);
+    let mut excess = subscriptions.len().saturating_sub(KEPT_SUBSCRIPTIONS);
+    subscriptions.retain(|it| {
+        let forgotten = excess > 0 && !it.is_open();
+        excess -= usize::from(forgotten);
+        !forgotten
+    });
     DataplaneInsight { subscriptions: Some(subscriptions) }
 }
 
@@ -220,7 +263,7 @@ fn discovery_status(status: &SessionStatus) -> DiscoveryStatus {
     let of = |resource_type| status.counts.get(&resource_type).copied().unwrap_or_default();
     let (cds, eds) = (of(ResourceType::Cluster), of(ResourceType::Endpoint));
     let (lds, rds) = (of(ResourceType::Listener), of(ResourceType::Route));
-    let stats = |counts: Counts| {
+    let printed = |counts: Counts| {
         Some(ServiceStats {
             responses_sent: counts.sent,
             responses_acknowledged: counts.acknowledged,
@@ -230,15 +273,15 @@ fn discovery_status(status: &SessionStatus) -> DiscoveryStatus {
     let sum = |field: fn(&Counts) -> u64| [cds, eds, lds, rds].iter().map(field).sum();
     DiscoveryStatus {
         last_update_time: status.last_update.map(Timestamp::from),
-        total: stats(Counts {
+        total: printed(Counts {
             sent: sum(|it| it.sent),
             acknowledged: sum(|it| it.acknowledged),
             rejected: sum(|it| it.rejected),
         }),
-        cds: stats(cds),
-        eds: stats(eds),
-        lds: stats(lds),
-        rds: stats(rds),
+        cds: printed(cds),
+        eds: printed(eds),
+        lds: printed(lds),
+        rds: printed(rds),
     }
 }
 
@@ -266,13 +309,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_are_kept() {
-        let mut insight = DataplaneInsight::default();
-        for i in 0..25 {
-            insight = merge(insight, &latest(&[subscription(&format!("{i:02}"), i)]));
+    fn the_newest_are_kept_and_whichever_is_open() {
+        let mut insight = merge(DataplaneInsight::default(), &latest(&[subscription("healthy", 0)]));
+        for i in 1..25 {
+            let ended = Some(Timestamp { seconds: i, nanos: 1 });
+            let crashed =
+                DiscoverySubscription { disconnect_time: ended, ..subscription(&format!("{i:02}"), i) };
+            insight = merge(insight, &latest(&[crashed]));
         }
-        assert_eq!(insight.subscriptions().len(), KEPT_SUBSCRIPTIONS);
-        assert_eq!(insight.subscriptions()[0].id, "15");
+        let ids: Vec<_> = insight.subscriptions().iter().map(|it| it.id.as_str()).collect();
+        assert_eq!((ids.len(), ids[0], ids[1], ids[9]), (KEPT_SUBSCRIPTIONS, "healthy", "16", "24"));
     }
 
     #[test]

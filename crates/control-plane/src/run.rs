@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use identity::{SecureRandom, SystemRandom};
-use model::{Key, Kind, Spec};
+use model::{Envelope, Key, Kind, Spec};
 use plan::bootstrap::BootstrapParams;
 use store::{EmbeddedStore, MemoryStore, Precondition, Store, StoreError, Transaction, Write};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
@@ -73,10 +73,10 @@ pub async fn run(
     let streams = Streams { keyring: keyring.clone(), planner, recorder: recorder.clone() };
     let tls = ServerTls::new(ca, server_names(&config))?;
 
-    let mut parts = Parts { servers: JoinSet::new(), background: JoinSet::new(), stop: stop.clone() };
+    let mut running = Running { servers: JoinSet::new(), background: JoinSet::new(), stop: stop.clone() };
     let xds = xds::Server::new(xds::ServerSettings::default(), streams);
     let serving = xds.serve(listeners.xds, tls.configs(), stop.clone().cancelled_owned());
-    parts.spawn("xDS", async {
+    running.spawn("xDS", async {
         serving.await;
         anyhow::Ok(())
     });
@@ -98,12 +98,12 @@ pub async fn run(
         now: SystemTime::now,
         metrics: metrics.clone(),
     });
-    parts.spawn_http("the API", listeners.api, &api);
-    parts.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));
-    parts.spawn_background(follow(store.clone(), registry));
-    parts.spawn_background(tls.renew());
+    running.spawn_http("the API", listeners.api, &api);
+    running.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));
+    running.spawn_background(follow(store.clone(), registry, recorder.clone()));
+    running.spawn_background(tls.renew());
     let recording = recorder.clone();
-    parts.spawn_background(async move { recording.run().await });
+    running.spawn_background(async move { recording.run().await });
 
     work_dir.write_ports(&ports).context("ports.json cannot be written into the work directory")?;
     info!(
@@ -115,7 +115,7 @@ pub async fn run(
         revision = %store.present().revision(),
         "kuma-cp is ready"
     );
-    let ended = parts.run().await;
+    let ended = running.run().await;
     recorder.flush().await;
     info!("kuma-cp has stopped");
     ended
@@ -123,9 +123,9 @@ pub async fn run(
 
 const READ_ONLY: &str = "the API is read-only: apiServer.readOnly (KUMA_API_SERVER_READ_ONLY) is set";
 
-/// Planning is computing: more turns than this only add waiting.
+/// Planning is computing. Where a whole fleet comes back at once, a worker stays free for the API, handshakes and health.
 fn planning_turns() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, usize::from)
+    std::thread::available_parallelism().map_or(1, |workers| (workers.get() - 1).max(1))
 }
 
 fn or_within(configured: &Path, folder: &Path, name: &str) -> PathBuf {
@@ -165,7 +165,9 @@ async fn apply_default_mesh(store: &dyn Store, configured: &str) -> anyhow::Resu
     let name = if document.envelope.name.is_empty() { "default" } else { &document.envelope.name };
     let mut spec: Spec = document.spec;
     spec.set_defaults();
-    let violations = spec.validate();
+    let named = Envelope { kind: Kind::Mesh.name().to_owned(), name: name.to_owned(), mesh: String::new() };
+    let mut violations = named.check(Kind::Mesh, name, name);
+    violations.extend(spec.validate());
     if !violations.is_empty() {
         bail!("defaults.mesh is not valid: {violations}");
     }
@@ -243,11 +245,12 @@ fn bootstrap_params(config: &Config, ports: &Ports, ca_pem: String) -> Bootstrap
     }
 }
 
-/// How long a server may take to end its connections once it is told to stop.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How long a server may take to end its connections once it is told to stop: longer than the API (10 s) and xDS (5 s)
+/// grant their own.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// The servers and tasks that together are the control plane.
-struct Parts {
+struct Running {
     /// End when `stop` is cancelled, and never before.
     servers: JoinSet<anyhow::Result<()>>,
     /// Never end by themselves.
@@ -255,7 +258,7 @@ struct Parts {
     stop: CancellationToken,
 }
 
-impl Parts {
+impl Running {
     fn spawn<E: Into<anyhow::Error> + Send + 'static>(
         &mut self,
         name: &'static str,

@@ -63,7 +63,8 @@ pub async fn open(
     Ok(Secrets { ca, keyring: Arc::new(keyring) })
 }
 
-/// Makes the file `admin-token` in the work directory, if it is not there.
+/// Makes the file `admin-token` in the work directory, if it is not there or its token no longer holds (the keys are others
+/// after a memory store's end, or when `kuma.db` was moved away).
 pub fn keep_admin_token(
     work_dir: &Path,
     keyring: &Keyring,
@@ -75,10 +76,14 @@ pub fn keep_admin_token(
         let token: Result<String, TokenError> = keyring.issue_admin("admin", Role::Admin, None, now, rng);
         token.map(String::into_bytes).map_err(io::Error::other)
     };
-    match WorkDir::secret_file(&path, issue) {
-        Ok(_) => Ok(()),
-        Err(reason) => Err(SecretsError::AdminToken { path, reason: reason.to_string() }),
-    }
+    let keep = || {
+        let token = WorkDir::secret_file(&path, issue)?;
+        match std::str::from_utf8(&token).map(|token| keyring.verify_admin(token, now)) {
+            Ok(Ok(_)) => Ok(()),
+            _ => WorkDir::replace_secret_file(&path, &issue()?),
+        }
+    };
+    keep().map_err(|reason| SecretsError::AdminToken { path: path.clone(), reason: reason.to_string() })
 }
 
 /// A key is made only for a store that has no secrets yet: under a new key the old ones would be lost.
@@ -121,14 +126,13 @@ async fn control_plane_ca(
     now: SystemTime,
 ) -> Result<ControlPlaneCa, Failure<AuthorityError>> {
     let known = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await.map_err(Failure::Store)?;
-    let sealed = match known {
-        Some(sealed) => sealed,
-        None => {
-            let fresh = ControlPlaneCa::generate(rng, now).map_err(Failure::Secret)?;
-            let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
-            let kept = store.put_secret_if_absent(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, sealed);
-            kept.await.map_err(Failure::Store)?
-        }
+    let sealed = if let Some(sealed) = known {
+        sealed
+    } else {
+        let fresh = ControlPlaneCa::generate(rng, now).map_err(Failure::Secret)?;
+        let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
+        let kept = store.put_secret_if_absent(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, sealed);
+        kept.await.map_err(Failure::Store)?
     };
     ControlPlaneCa::open(&sealed, key).map_err(Failure::Secret)
 }

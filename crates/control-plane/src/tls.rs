@@ -12,7 +12,10 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 /// After a failed renewal. The certificate has a third of its life left when the first is tried.
-const RETRY_RENEWAL: Duration = Duration::from_secs(60);
+const RETRY_RENEWAL: Duration = Duration::from_mins(1);
+
+/// A sleep does not count the time for which the machine was suspended, so the wall clock is asked now and then.
+const LOOK_AT_THE_CLOCK: Duration = Duration::from_hours(1);
 
 /// Signs the certificate that is served, and signs it anew when it is due.
 pub struct ServerTls {
@@ -37,7 +40,10 @@ impl ServerTls {
     pub async fn renew(mut self) {
         loop {
             let wait = self.renew_at.duration_since(SystemTime::now()).unwrap_or_default();
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait.min(LOOK_AT_THE_CLOCK)).await;
+            if wait > LOOK_AT_THE_CLOCK {
+                continue;
+            }
             match sign(&self.ca, &self.names) {
                 Ok((config, renew_at)) => {
                     self.renew_at = renew_at;

@@ -71,7 +71,7 @@ impl WorkDir {
         let unusable = |reason| WorkDirError::Unusable { path: path.display().to_string(), reason };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
+        make_private(&path).map_err(unusable)?;
         let lock_path = path.join("lock");
         let mut options = OpenOptions::new();
         let mut lock = options
@@ -134,6 +134,11 @@ impl WorkDir {
         }
     }
 
+    /// Puts another content in the place of a secret file.
+    pub fn replace_secret_file(path: &Path, content: &[u8]) -> io::Result<()> {
+        write_atomically(path, content, 0o600)
+    }
+
     /// Writes `ca.pem`, for clients to copy.
     pub fn write_ca(&self, pem: &str) -> io::Result<()> {
         write_atomically(&self.path.join("ca.pem"), pem.as_bytes(), 0o644)
@@ -149,6 +154,25 @@ impl WorkDir {
         });
         write_atomically(&self.path.join("ports.json"), format!("{content}\n").as_bytes(), 0o644)
     }
+}
+
+/// Closes a folder to others that is ours alone: empty, or one that a kuma-cp has worked in. Any other is left as it is, for
+/// `/tmp` or a home would be closed to their other users.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let is_ours = path.join("lock").exists() || fs::read_dir(path)?.next().is_none();
+    if is_ours {
+        return fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    }
+    let sentence = format!(
+        "others may look into it (mode {:03o}) and it has other content; run: chmod 700 {}",
+        mode & 0o777,
+        path.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, sentence))
 }
 
 /// All of it or nothing, also across a power cut.
@@ -188,6 +212,24 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         WorkDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_use_is_not_closed_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        set(0o755);
+        drop(WorkDir::open(folder.path()).unwrap()); // Empty: ours from now on.
+        set(0o755);
+        drop(WorkDir::open(folder.path()).unwrap());
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+
+        fs::remove_file(folder.path().join("lock")).unwrap();
+        fs::write(folder.path().join("letter"), "").unwrap();
+        set(0o755);
+        let refused = WorkDir::open(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("chmod 700"), "{refused}");
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rpds::RedBlackTreeMapSync;
 
 use crate::{
     Part,
-    mesh_view::{LastChanges, MeshView},
+    mesh_view::{Entity, LastChanges, MeshView},
 };
 
 /// One entity as it is from now on. `None` is an explicit delete (a tombstone), not "not known".
@@ -52,6 +52,11 @@ impl World {
             next.meshes.insert_mut(mesh, view);
         }
         (next, parts)
+    }
+
+    /// Whether there is, or was until somebody deleted it, a mesh of that name: then its proxies are to be told something.
+    pub fn knows_mesh(&self, name: &str) -> bool {
+        self.mesh(name).is_some_and(|view| !matches!(view.settings(), Entity::Unknown))
     }
 
     pub(crate) fn mesh(&self, name: &str) -> Option<&MeshView> {

@@ -19,10 +19,10 @@ use serde_json::Value;
 
 pub use error::{ConfigError, ConfigErrors};
 use settings::{ELSEWHERE, SETTINGS};
+use value::Raw;
 pub use value::{Environment, LogFormat, LogLevel, StoreKind};
-use value::{Raw, hide};
 
-/// The effective configuration. Paths that depend on [`General::work_dir`] are `None` until somebody sets them.
+/// The effective configuration. A path that is empty has its place in the work directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub environment: Environment,
@@ -33,7 +33,7 @@ pub struct Config {
     pub xds_server: XdsServer,
     pub bootstrap: Bootstrap,
     pub data_plane_token_server_enabled: bool,
-    /// A Mesh as YAML or JSON, applied on the first start. Empty: the built-in `default` mesh.
+    /// A Mesh as YAML or JSON, made at every start at which it is not there. Empty: the built-in `default` mesh.
     pub defaults_mesh: String,
 }
 
@@ -148,7 +148,7 @@ pub fn load(
     if errors.is_empty() { Ok((config, warnings)) } else { Err(ConfigErrors(errors)) }
 }
 
-/// The configuration as `GET /config` shows it: every key of the table, secrets masked.
+/// The configuration as `GET /config` shows it: every key of the table. None of them holds a secret.
 pub fn show(config: &Config) -> Value {
     let mut shown = Value::Object(serde_json::Map::new());
     for setting in SETTINGS {
@@ -175,7 +175,7 @@ fn read_file(file: ConfigFile<'_>, config: &mut Config, errors: &mut Vec<ConfigE
     for (key, value) in leaves {
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
             if let Err(reason) = (setting.set)(config, Raw::Yaml(value)) {
-                errors.push(ConfigError::BadValue { at: key, value: hide(setting.secret, value), reason });
+                errors.push(ConfigError::BadValue { at: key, value: value.to_string(), reason });
             }
         } else if let Some(elsewhere) = ELSEWHERE.iter().find(|it| it.covers_key(&key)) {
             errors.push(ConfigError::NotHere { at: key, instead: elsewhere.instead });
@@ -212,8 +212,7 @@ fn read_variables(
     for (name, text) in variables.iter().filter(|(name, _)| name.starts_with("KUMA_")) {
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable == name) {
             if let Err(reason) = (setting.set)(config, Raw::Text(text)) {
-                let value = hide(setting.secret, &Value::String(text.clone()));
-                errors.push(ConfigError::BadValue { at: name.clone(), value, reason });
+                errors.push(ConfigError::BadValue { at: name.clone(), value: format!("{text:?}"), reason });
             }
         } else if let Some(elsewhere) = ELSEWHERE.iter().find(|it| it.covers_variable(name)) {
             errors.push(ConfigError::NotHere { at: name.clone(), instead: elsewhere.instead });

@@ -11,7 +11,6 @@ use super::{
 pub(super) struct Setting {
     pub(super) key: &'static str,
     pub(super) variable: &'static str,
-    pub(super) secret: bool,
     pub(super) set: fn(&mut Config, Raw<'_>) -> Result<(), String>,
     pub(super) show: fn(&Config) -> Value,
 }
@@ -21,7 +20,6 @@ macro_rules! settings {
         pub(super) const SETTINGS: &[Setting] = &[$(Setting {
             key: $key,
             variable: $variable,
-            secret: false,
             set: |config, raw| {
                 config.$($field).+ = super::value::Setting::read(raw)?;
                 Ok(())

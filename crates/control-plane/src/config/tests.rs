@@ -69,6 +69,8 @@ fn durations_are_read_as_go_writes_them() {
         ("1", None),
         ("", None),
         ("s", None),
+        ("0s", None),
+        ("25h", None),
         ("1d", None),
     ] {
         let yaml = format!("xdsServer: {{dataplaneStatusFlushInterval: {text:?}}}");

@@ -18,15 +18,6 @@ pub(super) trait Setting: Sized {
     fn show(&self) -> Value;
 }
 
-/// For an error message: a secret is never repeated.
-pub(super) fn hide(secret: bool, value: &Value) -> String {
-    match (secret, value) {
-        (true, _) => "the value".to_owned(),
-        (false, Value::String(text)) => format!("{text:?}"),
-        (false, other) => other.to_string(),
-    }
-}
-
 impl Setting for String {
     fn read(raw: Raw<'_>) -> Result<Self, String> {
         match raw {
@@ -115,14 +106,18 @@ impl Setting for Vec<String> {
 impl Setting for Duration {
     fn read(raw: Raw<'_>) -> Result<Self, String> {
         let text = String::read(raw).ok();
-        let duration = text.as_deref().and_then(parse_duration);
-        duration.ok_or_else(|| "a duration such as 1s, 250ms or 1h30m is expected".to_owned())
+        let duration = text.as_deref().and_then(parse_duration).filter(|it| !it.is_zero() && *it <= LONGEST);
+        duration.ok_or_else(|| {
+            "a duration between 1ms and 24h is expected, such as 1s, 250ms or 1h30m".to_owned()
+        })
     }
 
     fn show(&self) -> Value {
         Value::String(print_duration(*self))
     }
 }
+
+const LONGEST: Duration = Duration::from_hours(24);
 
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;

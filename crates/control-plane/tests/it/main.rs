@@ -1,5 +1,7 @@
 //! The control plane from the inside: what a change in the store makes the streams do.
 
+mod authority;
+mod insights;
 mod plans;
 mod restart;
 mod world;

@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Arc<Recorder>,
-    planner: Arc<Planner>,
+    pub(crate) planner: Arc<Planner>,
     follower: JoinHandle<()>,
 }
 
@@ -40,7 +40,7 @@ impl World {
             metrics: metrics.clone(),
             turns: Semaphore::new(2),
         });
-        let follower = tokio::spawn(follow(store.clone(), registry.clone()));
+        let follower = tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone()));
         Self { store, registry, metrics, recorder, planner, follower }
     }
 
@@ -50,7 +50,7 @@ impl World {
 
     pub(crate) fn connect(&self, name: &str) -> Feed {
         let proxy = ProxyId::new("default", name);
-        Feed::new(self.planner.clone(), proxy.clone(), self.recorder.open(proxy))
+        Feed::new(self.planner.clone(), proxy.clone(), self.recorder.open(&proxy), None)
     }
 
     /// Commits all of it as one revision, and waits until the world has it.
@@ -68,8 +68,13 @@ impl World {
 
     async fn commit(&self, writes: Vec<Write>) {
         let transaction = Transaction { writes, author: "test".to_owned(), ..Transaction::default() };
-        let committed = self.store.commit(transaction).await.unwrap();
-        while self.registry.revision() < committed.revision.number {
+        self.store.commit(transaction).await.unwrap();
+        self.settle().await;
+    }
+
+    /// Waits until the world is at the store's latest revision.
+    pub(crate) async fn settle(&self) {
+        while self.registry.revision() < self.store.present().revision().number {
             tokio::task::yield_now().await;
         }
     }
