@@ -112,7 +112,7 @@ pub(crate) async fn run(
             surroundings.board.violated(number, violation);
             return;
         }
-        surroundings.board.lost(number, &error);
+        surroundings.board.lost(&error);
         if conversation.is_configured() {
             pause = FIRST_PAUSE;
         } else {

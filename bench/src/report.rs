@@ -1,11 +1,12 @@
 //! The figures, as a table for people and as JSON for programs.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::Traffic;
+use crate::fleet::{Losses, Traffic};
 use crate::process::Usage;
 use crate::topology::Topology;
 
@@ -29,8 +30,7 @@ pub(crate) struct Storm {
     /// Sorted, one a proxy.
     pub(crate) configured: Vec<Duration>,
     pub(crate) traffic: Traffic,
-    /// Streams that broke on the way.
-    pub(crate) lost: u64,
+    pub(crate) lost: Losses,
     /// Of the server.
     pub(crate) cpu: Duration,
     pub(crate) plans: u64,
@@ -188,11 +188,21 @@ impl Storm {
             self.plans,
             self.traffic.all_responses(),
             self.traffic.bytes / 1024,
-            self.lost
-        )
+            self.lost.values().sum::<u64>()
+        )?;
+        for (cause, streams) in &self.lost {
+            writeln!(out, "  {streams} lost: {cause}")?;
+        }
+        Ok(())
     }
 
     fn to_json(&self) -> Value {
+        let by_type: BTreeMap<String, u64> = self
+            .traffic
+            .responses
+            .iter()
+            .map(|(kind, responses)| (format!("{kind:?}"), *responses))
+            .collect();
         json!({
             "lastSeconds": last(&self.configured).as_secs_f64(),
             "p50Seconds": middle(&self.configured).as_secs_f64(),
@@ -200,6 +210,7 @@ impl Storm {
             "plans": self.plans,
             "responses": self.traffic.all_responses(),
             "bytes": self.traffic.bytes,
+            "responsesByType": by_type,
             "streamsLost": self.lost,
         })
     }

@@ -32,13 +32,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime does not start")?;
-    let figures = runtime.block_on(measure_and_stop(options, topology))?;
+    let (figures, stopped) = runtime.block_on(measure_and_stop(options, topology))?;
 
     figures.print(&mut io::stdout().lock()).context("the table cannot be printed")?;
     if let Some(path) = &options.json {
         let text = format!("{:#}\n", figures.to_json());
         fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
+    stopped.context("stopping")?;
     let faults = figures.faults();
     ensure!(faults.is_empty(), "{}", faults.join("\n"));
     Ok(())
@@ -53,7 +54,11 @@ fn raise_file_limit(needed: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_and_stop(options: &Options, topology: Topology) -> anyhow::Result<Figures> {
+/// The figures, and whether kuma-cp ended as it should: they count even if it did not.
+async fn measure_and_stop(
+    options: &Options,
+    topology: Topology,
+) -> anyhow::Result<(Figures, anyhow::Result<()>)> {
     let program = match &options.kuma_cp {
         Some(path) => path.clone(),
         None => control_plane::beside_this_program()?,
@@ -67,9 +72,7 @@ async fn measure_and_stop(options: &Options, topology: Topology) -> anyhow::Resu
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let stopped = control_plane.stop().await;
-    let figures = measured?;
-    stopped?;
-    Ok(figures)
+    Ok((measured?, stopped))
 }
 
 struct Bench<'a> {
