@@ -1,8 +1,6 @@
 //! Why a token was refused, in sentences for whoever has to find another one. None of them repeats the token, or
 //! anything from it that was not checked first.
 
-use std::time::{Duration, SystemTime};
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -58,10 +56,10 @@ pub enum TokenError {
     },
 }
 
+/// A number of seconds that no calendar holds is said as it is.
 fn rfc3339(seconds: u64) -> String {
-    SystemTime::UNIX_EPOCH
-        .checked_add(Duration::from_secs(seconds))
-        .and_then(|_| i64::try_from(seconds).ok())
+    i64::try_from(seconds)
+        .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_else(|| format!("{seconds} s after 1970"))

@@ -262,6 +262,13 @@ fn the_time_decides_with_five_minutes_of_leeway() {
 }
 
 #[test]
+fn an_end_is_said_as_a_date() {
+    let said = |at| TokenError::Expired { at }.to_string();
+    assert_eq!(said(NOW_SECONDS), "the token ended at 2027-01-15T08:00:00Z: generate a new one");
+    assert!(said(u64::MAX).contains("18446744073709551615 s after 1970"));
+}
+
+#[test]
 fn what_could_not_be_verified_is_not_issued() {
     let too_long_a_life = keyring().issue_dataplane("default", "web-1", Some(Duration::MAX), now(), &rng());
     let too_long_a_name = keyring().issue_dataplane("default", &"a".repeat(10_000), None, now(), &rng());
