@@ -279,3 +279,36 @@ impl fmt::Debug for Fleet {
         f.debug_struct("Fleet").field("board", self.board()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::tests::endpoints;
+
+    #[test]
+    fn who_hears_too_much_is_counted_and_named() {
+        let (cluster, endpoint) = ("web".to_owned(), "10.0.0.2:8080".parse().expect("an address"));
+        let mut watched = Watched {
+            change: Change::EndpointAdded { cluster, endpoint },
+            missing: BTreeSet::from([1, 2]),
+            acknowledged: Vec::new(),
+            unexpected: 0,
+            first_unexpected: None,
+        };
+        let now = Instant::now();
+        let change = endpoints("web", &["10.0.0.2:8080"]);
+        watched.note(1, &change, now);
+        assert_eq!((watched.acknowledged.len(), watched.unexpected), (1, 0));
+
+        watched.note(3, &change, now);
+        watched.note(1, &change, now);
+        watched.note(2, &endpoints("web", &[]), now);
+        assert_eq!(
+            (watched.acknowledged.len(), watched.unexpected),
+            (1, 3),
+            "a stranger, twice the same, another content"
+        );
+        assert!(watched.first_unexpected.is_some_and(|first| first.starts_with("proxy 3: ")));
+        assert_eq!(watched.missing, BTreeSet::from([2]));
+    }
+}
