@@ -33,9 +33,19 @@ fn unenforced(mesh: &Mesh) -> Vec<String> {
     if mesh.mtls_enabled() { vec![mtls.to_owned()] } else { Vec::new() }
 }
 
+/// One pass over the mesh's inbounds, which ends as soon as everything was found.
 fn not_carried(present: &Present, mesh: &str, wanted: Wanted) -> Vec<String> {
-    let missing = wanted.into_iter().take(LOOKED_FOR).filter(|(_, tags)| !is_carried(present, mesh, tags));
-    missing.take(WARNINGS + 1).map(|(field, tags)| sentence(&field, &tags, mesh)).collect()
+    let mut missing: Wanted = wanted.into_iter().take(LOOKED_FOR).collect();
+    for (_, entry) in present.list(Kind::Dataplane, mesh) {
+        if missing.is_empty() {
+            break;
+        }
+        let Spec::Dataplane(dataplane) = &*entry.spec else { continue };
+        for carried in dataplane.inbounds().iter().map(Inbound::tags) {
+            missing.retain(|(_, tags)| !model::matches(tags, carried));
+        }
+    }
+    missing.iter().take(WARNINGS + 1).map(|(field, tags)| sentence(field, tags, mesh)).collect()
 }
 
 /// A field, and tags that some inbound should carry.
@@ -61,15 +71,6 @@ fn wanted_by_route(route: &TrafficRoute) -> Wanted {
         destinations.map(|(i, selector)| (format!("destinations[{i}].match"), selector.tags().clone()));
     let conf = conf.map(|(i, entry)| (format!("conf[{i}].destination"), entry.destination().clone()));
     sources.chain(destinations).chain(conf).collect()
-}
-
-fn is_carried(present: &Present, mesh: &str, tags: &Tags) -> bool {
-    present.list(Kind::Dataplane, mesh).any(|(_, entry)| match &*entry.spec {
-        Spec::Dataplane(dataplane) => {
-            dataplane.inbounds().iter().map(Inbound::tags).any(|carried| model::matches(tags, carried))
-        }
-        _ => false,
-    })
 }
 
 fn sentence(field: &str, tags: &Tags, mesh: &str) -> String {

@@ -123,17 +123,17 @@ impl Client {
         }
     }
 
-    /// Creates or replaces the whole entity.
+    /// Creates or replaces the whole entity. The server's warnings: it was accepted, but will not do what it may seem to.
     pub(crate) async fn put(
         &self,
         kind: Kind,
         mesh: &str,
         name: &str,
         entity: &Value,
-    ) -> Result<(), ClientError> {
+    ) -> Result<Vec<String>, ClientError> {
         let answer = self.ask(Method::PUT, self.entity(kind, mesh, name)?, Some(entity)).await?;
         match answer.status {
-            StatusCode::OK | StatusCode::CREATED => Ok(()),
+            StatusCode::OK | StatusCode::CREATED => Ok(answer.warnings),
             _ => Err(ClientError::unexpected(&answer)),
         }
     }
@@ -236,7 +236,7 @@ mod tests {
     fn a_refusal_has_a_line_for_each_cause() {
         let body = br#"{"title":"Could not create a resource","details":"Resource is not valid","more":1,
             "causes":[{"field":"name","message":"cannot be empty"},{"field":"mesh","message":"is odd"}]}"#;
-        let answer = Answer { status: StatusCode::BAD_REQUEST, body: body.to_vec() };
+        let answer = Answer { status: StatusCode::BAD_REQUEST, body: body.to_vec(), warnings: Vec::new() };
         assert_eq!(
             Refusal::read(&answer).unwrap().to_string(),
             "Could not create a resource (Resource is not valid)\n* name: cannot be empty\n* mesh: is odd"
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn what_is_not_in_the_api_s_words_is_shown_as_it_came() {
         for body in ["bad gateway\n", "{}", r#"{"title":"","details":""}"#] {
-            let answer = Answer { status: StatusCode::BAD_GATEWAY, body: body.into() };
+            let answer = Answer { status: StatusCode::BAD_GATEWAY, body: body.into(), warnings: Vec::new() };
             let error = ClientError::unexpected(&answer).while_trying("failed to list Meshes");
             assert_eq!(format!("{error:#}"), format!("failed to list Meshes: (502): {}", body.trim_end()));
         }

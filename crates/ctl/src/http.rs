@@ -25,6 +25,8 @@ pub(crate) struct BadCertificate(String);
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Vec<u8>,
+    /// What the server says about a request that it has accepted: the texts of its `Warning: 299 - "…"` headers.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Answer {
@@ -95,8 +97,21 @@ impl Http {
             builder = builder.json(body);
         }
         let answer = builder.send().await?;
-        Ok(Answer { status: answer.status(), body: answer.bytes().await?.to_vec() })
+        let headers = answer.headers().get_all(header::WARNING);
+        let warnings = headers.iter().filter_map(|value| warning_text(value.to_str().ok()?)).collect();
+        Ok(Answer { status: answer.status(), warnings, body: answer.bytes().await?.to_vec() })
     }
+}
+
+/// The quoted text of `299 - "text"`, without its escapes.
+fn warning_text(value: &str) -> Option<String> {
+    let quoted = value.strip_prefix("299 ")?.split_once('"')?.1.strip_suffix('"')?;
+    let mut text = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        text.push(if character == '\\' { characters.next()? } else { character });
+    }
+    Some(text)
 }
 
 /// A client certificate with its key, both PEM.
@@ -192,6 +207,17 @@ mod tests {
             ("http://192.168.0.1", false),
         ] {
             assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_warning_is_read_without_its_quotes() {
+        for (value, text) in [
+            (r#"299 - "conf[0]: no dataplane carries \"x\"""#, Some(r#"conf[0]: no dataplane carries "x""#)),
+            (r#"110 - "Response is Stale""#, None),
+            ("299 -", None),
+        ] {
+            assert_eq!(warning_text(value).as_deref(), text, "{value}");
         }
     }
 

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::trust::Roots;
 
 /// `sun_path` of a socket address holds 108 bytes, the last of them 0 (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
-const WRITABLE_BY_OTHERS: u32 = 0o002;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 const SECRET_TYPE: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /// Open as long as this value lives; a temporary folder goes with it.
@@ -34,7 +34,7 @@ pub(crate) enum FolderError {
     #[error("the folder {} cannot be used: {source}; --config-dir names another one", path.display())]
     Unusable { path: PathBuf, source: io::Error },
     #[error(
-        "everybody may write into the folder {}, and so could replace what Envoy reads; \
+        "others own or may write into the folder {}, and so could replace what Envoy reads; \
          name a folder of your own with --config-dir",
         path.display()
     )]
@@ -86,7 +86,9 @@ impl Folder {
         let unusable = |source| FolderError::Unusable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let path = fs::canonicalize(path).map_err(unusable)?;
-        if fs::metadata(&path).map_err(unusable)?.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
+        let metadata = fs::metadata(&path).map_err(unusable)?;
+        let myself = fs::metadata("/proc/self").map_err(unusable)?.uid();
+        if metadata.uid() != myself || metadata.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
             return Err(FolderError::OpenToOthers { path });
         }
         let path = path
@@ -164,8 +166,14 @@ impl Folder {
 fn lock(folder: &str) -> Result<File, FolderError> {
     let path = format!("{folder}/lock");
     let failed = |source| FolderError::Write { path: path.clone(), source };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -246,7 +254,7 @@ mod tests {
         let pid = format!("(pid {})", std::process::id());
         for (path, reason) in [
             (&file, "cannot be used"),
-            (&open, "everybody may write"),
+            (&open, "others own or may write"),
             (&deep, "at most 107"),
             (&used, pid.as_str()),
         ] {

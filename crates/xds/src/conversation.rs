@@ -103,7 +103,7 @@ impl<A: Authority> Opening<A> {
                 context.refusals.note(from, &status.message);
             }
         })?;
-        tracing::info!(node = id, version, %from, "stream opened");
+        tracing::debug!(node = id, version, %from, "stream opened");
         let mut conversation = Conversation {
             node_id: id,
             session: Session::new(fastrand::u64(..)),
@@ -202,7 +202,7 @@ impl<S: Subscriber> Conversation<S> {
         let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return };
         let rejection = self.session.status().rejections.get(&resource_type);
         let reason = rejection.map(|it| it.message.as_str()).unwrap_or_default();
-        tracing::warn!(
+        tracing::debug!(
             node = self.node_id,
             ?resource_type,
             nonce = request.response_nonce,
@@ -212,7 +212,7 @@ impl<S: Subscriber> Conversation<S> {
     }
 
     fn log(&self, response: &Response) {
-        tracing::info!(
+        tracing::debug!(
             node = self.node_id,
             tag = self.session.tag(),
             resource_type = ?response.resource_type,
@@ -239,7 +239,8 @@ fn read(message: Bytes) -> Result<(Option<Node>, Request), GrpcStatus> {
         let message = format!("a message of {length} bytes is no discovery request: {error}");
         GrpcCode::InvalidArgument.with(message)
     })?;
-    if request.subscribe.len().max(request.initial_versions.len()) > NAMES_MAX {
+    let names = [request.subscribe.len(), request.unsubscribe.len(), request.initial_versions.len()];
+    if names.into_iter().any(|count| count > NAMES_MAX) {
         return Err(too_many_names());
     }
     Ok((node, request))

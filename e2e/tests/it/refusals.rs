@@ -1,6 +1,7 @@
 //! A clear sentence with the next step for everything that an operator can get wrong.
 
 use std::{
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     process::{Output, Stdio},
 };
@@ -76,7 +77,7 @@ async fn kuma_cp_says_why_it_does_not_start() {
     let output = kuma_cp(&dir("file"), &[], &[]).await;
     says(&output, &["work directory", "file", "KUMA_GENERAL_WORK_DIR"]);
 
-    std::fs::create_dir(dir("damaged")).unwrap();
+    std::fs::DirBuilder::new().mode(0o700).create(dir("damaged")).unwrap();
     std::fs::write(dir("damaged/kuma.db"), "this is no database, and long enough to be told from one")
         .unwrap();
     let output = kuma_cp(&dir("damaged"), &[], &[]).await;

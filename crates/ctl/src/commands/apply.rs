@@ -57,7 +57,9 @@ pub(super) async fn run(
     for document::Entity { kind, mesh, name, content } in &entities {
         // Kuma 0.3.0 asks first, and sends nothing to what does not answer as a control plane does.
         let _created_or_replaced = target.client.exists(*kind, mesh, name).await?;
-        target.client.put(*kind, mesh, name, content).await?;
+        for warning in target.client.put(*kind, mesh, name, content).await? {
+            surroundings.say(&format!("Warning: {} {name}: {warning}", kind.name()))?;
+        }
         tracing::info!(kind = kind.name(), mesh, name, "applied");
     }
     Ok(())

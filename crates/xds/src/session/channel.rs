@@ -150,7 +150,12 @@ impl Channel {
 
     pub(super) fn unsubscribe(&mut self, name: &str, snapshot: Option<&Snapshot>) {
         let Some((name, mut entry)) = self.names.remove_entry(name) else { return };
-        if !entry.explicit || !self.wildcard {
+        if !entry.explicit && self.wildcard {
+            // It was never named: the wildcard gives it, as before.
+            self.names.insert(name, entry);
+            return;
+        }
+        if !self.wildcard {
             self.pending.remove(&name);
             self.forget_rejection_of(&name);
             return;

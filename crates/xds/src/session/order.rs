@@ -144,9 +144,9 @@ impl Turn<'_> {
     fn may_add(&mut self, resource_type: ResourceType) -> bool {
         match resource_type {
             ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => true,
-            ResourceType::Listener => !self.waits_for_clusters(),
+            ResourceType::Listener => !self.waits_for_clusters() && !self.endpoints_come_first(),
             ResourceType::Extension | ResourceType::Route => {
-                !self.waits_for_clusters() && !self.listeners_come_first()
+                !self.waits_for_clusters() && !self.endpoints_come_first() && !self.listeners_come_first()
             }
         }
     }
@@ -210,6 +210,19 @@ impl Turn<'_> {
 
     fn adds(&self, channel: &Channel, name: &Arc<str>, urgency: Urgency) -> bool {
         matches!(channel.action(name, urgency, self.snapshot), Some(Action::Send(_)))
+    }
+
+    /// Whether endpoints that there are wait for the answer to the last response of their type. What refers to their
+    /// clusters waits with them: a cluster that was taken away and comes back within one answer's time has been told that
+    /// it has no endpoints, and Envoy closes whatever is sent there.
+    fn endpoints_come_first(&mut self) -> bool {
+        let Some(endpoints) = self.channels.get(ResourceType::Endpoint) else { return false };
+        let wait = endpoints.pending().any(|(name, urgency)| {
+            urgency != Urgency::Refused
+                && self.snapshot.get(ResourceType::Endpoint, name).is_some()
+                && self.adds(endpoints, name, urgency)
+        });
+        wait && self.waits_for_answer(ResourceType::Endpoint)
     }
 
     /// Whether a newer state of the listeners waits for the answer to the last one.
