@@ -287,6 +287,7 @@ impl Running {
     /// control plane is worse than one that its supervisor starts again.
     async fn run(mut self) -> anyhow::Result<()> {
         tokio::select! {
+            biased; // A server that has ended because it was told to has not died.
             () = self.stop.cancelled() => {}
             Some(ended) = self.servers.join_next() => {
                 ended.context("a server of kuma-cp has died")??;

@@ -228,3 +228,39 @@ fn a_cluster_that_comes_back_before_its_removal_was_sent_stays() {
         ",
     );
 }
+
+/// Seen in a burst of route edits: the cluster went and came back before Envoy had asked for its endpoints.
+#[test]
+fn what_refers_to_a_cluster_waits_while_its_endpoints_wait_for_an_answer() {
+    after_settled(
+        "
+        push cds a@1 b@1 c@1, eds a@1 b@1 c@1, sds s@1, lds l@1 m@1, ecds x@2, rds r@1
+        < 7 cds c@1
+        push cds a@1 b@1, eds a@1 b@1, sds s@1, lds l@1 m@1, ecds x@1, rds r@1
+        > eds +c
+        < 8 eds c@none
+        push cds a@1 b@1 c@1, eds a@1 b@1 c@1, sds s@1, lds l@1 m@1, ecds x@2, rds r@1
+        > cds ack 7
+        > eds ack 8
+        < 9 eds c@1
+        < 10 ecds x@2
+        ",
+    );
+}
+
+#[test]
+fn a_name_that_only_the_wildcard_gives_cannot_be_unsubscribed() {
+    after_settled(
+        "
+        push cds a@1 b@2, eds a@1 b@1, sds s@1, lds l@1 m@1, ecds x@1, rds r@1
+        < 7 cds b@2
+        < 8 eds b@1
+        push cds a@2 b@2, eds a@1 b@1, sds s@1, lds l@1 m@1, ecds x@1, rds r@1
+        > cds -a
+        > eds ack 8
+        > cds ack 7
+        < 9 cds a@2
+        < 10 eds a@1
+        ",
+    );
+}
