@@ -14,6 +14,7 @@ demo: tools ## A small shop on a real mesh: traffic split, kill -9, recovery (CH
 	@target/release/demo $(if $(CHECK),--check)
 
 test: tools ## Everything: format, lints, all tests, the cases and the demo against a real Envoy
+	@tools/need curl:curl ip:iproute2 unshare:util-linux python3:python3
 	@echo "== format"
 	cargo fmt --all --check
 	@echo "== lints"

@@ -13,7 +13,6 @@ mod run;
 
 mod topology;
 
-mod control_plane;
 mod http_api;
 mod process;
 

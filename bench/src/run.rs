@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use testbed::ControlPlane;
 
 use crate::change::Change;
-use crate::control_plane::{self, ControlPlane};
 use crate::fleet::{Board, Fleet, Round};
 use crate::http_api::{Counters, HttpApi};
 use crate::options::Options;
@@ -16,6 +17,9 @@ use crate::process::{self, Usage};
 use crate::proxy::{self, Surroundings};
 use crate::report::{Figures, Idle, Storm, WriteRun, Writes};
 use crate::topology::Topology;
+
+/// What is shown of the log when something went wrong.
+const LOG_TAIL_LINES: usize = 20;
 
 const ROUTE: &str = "bench-split";
 
@@ -61,25 +65,49 @@ async fn measure_and_stop(
 ) -> anyhow::Result<(Figures, anyhow::Result<()>)> {
     let program = match &options.kuma_cp {
         Some(path) => path.clone(),
-        None => control_plane::beside_this_program()?,
+        None => beside_this_program()?,
     };
-    let control_plane = ControlPlane::start(&program, &options.log_level, options.deadline()).await?;
-    let bench = Bench::new(options, topology, &control_plane)?;
+    let folder = tempfile::Builder::new().prefix("bench-mesh-").tempdir().context("no temporary folder")?;
+    let settings = [("KUMA_LOG_LEVEL", options.log_level.as_str())];
+    let mut control_plane = ControlPlane::start(&program, folder.path(), &settings).await?;
+    let bench = Bench::new(options, topology, &control_plane);
     let measured = tokio::select! {
         measured = Box::pin(bench.measure()) => {
-            measured.with_context(|| format!("the end of kuma-cp's log:\n{}", control_plane.log_tail()))
+            measured.with_context(|| format!("the end of kuma-cp's log:\n{}", log_tail(&control_plane)))
         }
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    let stopped = control_plane.stop().await;
+    let stopped = stop(&mut control_plane).await;
     Ok((measured?, stopped))
+}
+
+/// `kuma-cp` in the folder of the program that runs.
+fn beside_this_program() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the path of this program is not known")?;
+    Ok(this.with_file_name("kuma-cp"))
+}
+
+async fn stop(control_plane: &mut ControlPlane) -> anyhow::Result<()> {
+    let status = control_plane.terminate().await?;
+    ensure!(
+        status.success(),
+        "kuma-cp ended with {status}; the end of its log:\n{}",
+        log_tail(control_plane)
+    );
+    Ok(())
+}
+
+fn log_tail(control_plane: &ControlPlane) -> String {
+    let log = control_plane.process().output();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }
 
 struct Bench<'a> {
     options: &'a Options,
     topology: Topology,
     control_plane: &'a ControlPlane,
-    api: HttpApi,
+    api: HttpApi<'a>,
 }
 
 /// The server's counters and its use of the machine at one moment.
@@ -97,13 +125,8 @@ enum Write {
 }
 
 impl<'a> Bench<'a> {
-    fn new(
-        options: &'a Options,
-        topology: Topology,
-        control_plane: &'a ControlPlane,
-    ) -> anyhow::Result<Self> {
-        let api = HttpApi::new(control_plane.api, control_plane.diagnostics)?;
-        Ok(Self { options, topology, control_plane, api })
+    fn new(options: &'a Options, topology: Topology, control_plane: &'a ControlPlane) -> Self {
+        Self { options, topology, control_plane, api: HttpApi(control_plane) }
     }
 
     async fn measure(&self) -> anyhow::Result<Figures> {
@@ -144,10 +167,12 @@ impl<'a> Bench<'a> {
     }
 
     async fn connect(&self, tokens: Vec<String>) -> anyhow::Result<(Storm, Fleet)> {
+        let ca = self.control_plane.work_dir().join("ca.pem");
+        let ca_pem = fs::read_to_string(ca).context("kuma-cp wrote no ca.pem")?;
         let surroundings = Surroundings {
             topology: self.topology,
-            xds: self.control_plane.xds,
-            tls: proxy::tls(&self.control_plane.ca_pem)?,
+            xds: self.control_plane.xds(),
+            tls: proxy::tls(&ca_pem)?,
             extensions: proxy::extensions(),
             board: Board::default(),
         };
@@ -201,11 +226,11 @@ impl<'a> Bench<'a> {
     async fn carry_out(&self, write: Write, repeat: u32) -> anyhow::Result<Instant> {
         let extra = extra_dataplane(self.topology, repeat);
         match write {
-            Write::EndpointAdded => self.api.put("dataplanes", &self.topology.dataplane(extra)).await,
+            Write::EndpointAdded => self.api.put(&self.topology.dataplane(extra)).await,
             Write::EndpointRemoved => self.api.delete("dataplanes", &Topology::dataplane_name(extra)).await,
             Write::RoutePut => {
                 let route = self.topology.split_route(ROUTE, 0, weight(repeat));
-                self.api.put("traffic-routes", &route).await
+                self.api.put(&route).await
             }
         }
     }
@@ -227,7 +252,8 @@ impl<'a> Bench<'a> {
 
     async fn read(&self) -> anyhow::Result<Reading> {
         let counters = self.api.counters().await?;
-        Ok(Reading { counters, usage: process::usage(self.control_plane.pid())? })
+        let pid = self.control_plane.process().pid().context("kuma-cp has ended")?;
+        Ok(Reading { counters, usage: process::usage(pid)? })
     }
 }
 

@@ -27,17 +27,17 @@ pub(crate) struct Shop {
     /// Where every proxy of the shop has an address of its own.
     network: [u8; 3],
     proxies: Vec<Proxy>,
-    _services: Vec<Service>,
+    services: Vec<Service>,
 }
 
 impl Shop {
     pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
         println!("== kuma-cp run: embedded store, no configuration file, everything in {}", folder.display());
-        let control_plane = ControlPlane::start(&programs, &folder.join("cp"), &[]).await?;
+        let control_plane = ControlPlane::start(&programs.kuma_cp, &folder.join("cp"), &[]).await?;
         println!("   the API is at {}", control_plane.url());
         let network = free_network().await?;
-        let mut shop = Self { programs, control_plane, network, proxies: Vec::new(), _services: Vec::new() };
+        let mut shop = Self { programs, control_plane, network, proxies: Vec::new(), services: Vec::new() };
         shop.register().await?;
         shop.start_proxies(folder).await?;
         Ok(shop)
@@ -107,7 +107,7 @@ impl Shop {
                 "tags": {"service": service, "version": version},
             }]);
             self.control_plane.apply(&dataplane(name, &json!({"inbound": inbound}))).await?;
-            self._services.push(workload);
+            self.services.push(workload);
         }
         let web = json!({
             "inbound": [{"interface": interface(self.ip(1), 80), "tags": {"service": "web", "version": "v1"}}],

@@ -143,7 +143,7 @@ async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
             return Ok(start.elapsed());
         }
         anyhow::ensure!(
-            start.elapsed() < Duration::from_secs(60),
+            start.elapsed() < Duration::from_mins(1),
             "only {online} Envoys came back in a minute"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{Child, Programs, child::PATIENCE};
+use crate::{Child, child::PATIENCE};
 
 /// What differs from a kuma-cp without configuration: further `KUMA_*` variables.
 pub type Settings<'a> = &'a [(&'a str, &'a str)];
@@ -42,8 +42,8 @@ pub struct Settled {
 }
 
 impl ControlPlane {
-    /// Starts one in `folder`, on free ports, and waits until it is ready.
-    pub async fn start(programs: &Programs, folder: &Path, settings: Settings<'_>) -> anyhow::Result<Self> {
+    /// Starts the program in `folder`, on free ports, and waits until it is ready.
+    pub async fn start(kuma_cp: &Path, folder: &Path, settings: Settings<'_>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let free_ports =
             ["KUMA_API_SERVER_PORT", "KUMA_XDS_SERVER_GRPC_PORT", "KUMA_XDS_SERVER_DIAGNOSTICS_PORT"]
@@ -53,8 +53,8 @@ impl ControlPlane {
         let variables: Vec<_> = variables.collect();
         let (work_dir, log) = (folder.join("state"), folder.join("kuma-cp.log"));
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let (process, ports) = spawn(&programs.kuma_cp, &work_dir, &log, &variables, &client).await?;
-        Ok(Self { program: programs.kuma_cp.clone(), work_dir, log, variables, process, ports, client })
+        let (process, ports) = spawn(kuma_cp, &work_dir, &log, &variables, &client).await?;
+        Ok(Self { program: kuma_cp.to_owned(), work_dir, log, variables, process, ports, client })
     }
 
     /// The first address of the HTTP API, as a URL.
@@ -70,8 +70,8 @@ impl ControlPlane {
         &self.work_dir
     }
 
-    pub fn process(&mut self) -> &mut Child {
-        &mut self.process
+    pub fn process(&self) -> &Child {
+        &self.process
     }
 
     /// In the middle of whatever it does.
@@ -79,6 +79,7 @@ impl ControlPlane {
         self.process.kill_9().await.map(drop)
     }
 
+    /// SIGTERM, and its end.
     pub async fn terminate(&mut self) -> anyhow::Result<std::process::ExitStatus> {
         self.process.terminate().await
     }

@@ -159,8 +159,9 @@ impl WorkDir {
 /// Closes a folder to others that is ours alone: empty, or one that a kuma-cp has worked in. Any other is left as it is, for
 /// `/tmp` or a home would be closed to their other users.
 fn make_private(path: &Path) -> io::Result<()> {
+    const OTHERS: u32 = 0o077;
     let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 == 0 {
+    if mode & OTHERS == 0 {
         return Ok(());
     }
     let is_ours = path.join("lock").exists() || fs::read_dir(path)?.next().is_none();

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use model::{Key, Spec};
 
-/// A point in the store's history. `epoch` is made with the store and made anew by a restore, so that a revision never
-/// comes to mean something else.
+/// A point in the store's history. `epoch` is made with the store, so that a revision of
+/// another store never means anything here.
 ///
 /// Written `<8 hex digits>-<decimal>`: an ETag, a `Kuma-Revision`, an event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -24,7 +24,7 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let programs = Programs::find().unwrap();
         let control_plane =
-            ControlPlane::start(&programs, &folder.path().join("cp"), settings).await.unwrap();
+            ControlPlane::start(&programs.kuma_cp, &folder.path().join("cp"), settings).await.unwrap();
         Self { folder, programs, control_plane, network, hosts: 0, proxies: Vec::new(), services: Vec::new() }
     }
 
