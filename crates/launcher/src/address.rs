@@ -27,7 +27,7 @@ impl Address {
         if url.scheme() == "http" && !is_loopback(host) {
             return Err(format!(
                 "http to {host} would send the dataplane's token in plain text over the network; \
-                 use the control plane's HTTPS port, by default https://{host}:5682"
+                 use https, if {host} serves it: a kuma-cp by itself serves its own machine only"
             ));
         }
         Ok(Self(url))
@@ -71,7 +71,7 @@ mod tests {
             assert!(Address::parse(text).is_ok(), "{text}");
         }
         for (text, reason) in [
-            ("http://cp.example.org:5681", "https://cp.example.org:5682"),
+            ("http://cp.example.org:5681", "use https, if cp.example.org serves it"),
             ("http://localhost.example.org", "plain text"),
             ("http://10.0.0.1", "plain text"),
             ("https://me:secret@cp.example.org", "leave it out"),

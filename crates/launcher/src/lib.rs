@@ -25,7 +25,7 @@ mod token_watch;
 mod trust;
 mod version;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::CommandFactory;
 
@@ -41,8 +41,7 @@ pub fn execute(command_line: CommandLine) -> ExitCode {
             version::print(detailed).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
         Some(Command::Completion { shell }) => {
-            clap_complete::generate(shell, &mut CommandLine::command(), "kuma-dp", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            print_completion(shell).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
     };
     outcome.unwrap_or_else(|error: anyhow::Error| {
@@ -50,6 +49,16 @@ pub fn execute(command_line: CommandLine) -> ExitCode {
         eprintln!("Error: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Nobody listening any more (`| head`) is no error.
+fn print_completion(shell: clap_complete::Shell) -> std::io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "kuma-dp", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 /// One thread is enough: everything here waits for Envoy, for a file, or for a signal.

@@ -43,7 +43,7 @@ pub(crate) enum TokenError {
     Malformed { path: PathBuf, owner: Owner, reason: &'static str },
     #[error(
         "the token in {} is for dataplane {} of mesh {}, not for dataplane {} of mesh {}; {}",
-        path.display(), actual.name, actual.mesh, owner.name, owner.mesh, remedy(owner, path)
+        path.display(), actual.name, actual.mesh, owner.name, owner.mesh, remedy(owner, &own_file(owner))
     )]
     ForAnother { path: PathBuf, owner: Owner, actual: Owner },
     #[error("the token in {} expired {} ago; {}", path.display(), span(*seconds_ago), remedy(owner, path))]
@@ -135,6 +135,11 @@ fn read_claims(text: &str) -> Result<Claims, &'static str> {
     let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| NOT_A_JWT)?;
     serde_json::from_slice(&claims)
         .map_err(|_| "its claims are not those of a dataplane token (`Name` and `Mesh`)")
+}
+
+/// Another's file is not to be written over.
+fn own_file(owner: &Owner) -> PathBuf {
+    PathBuf::from(format!("{}.token", owner.name))
 }
 
 fn remedy(owner: &Owner, path: &Path) -> String {

@@ -29,7 +29,10 @@ async fn wrong_use_ends_with_2_before_anything_is_done() {
         (&["run", "--name", "web-1", "--mesh", ""], "empty"),
         (&["run", "--name", "web-1", "--admin-port", "70000"], "--admin-port"),
         (&["run", "--name", "web-1", "--drain-time", "30"], "30s, 1m30s"),
-        (&["run", "--name", "web-1", "--cp-address", "http://cp.test:5681"], "https://cp.test:5682"),
+        (
+            &["run", "--name", "web-1", "--cp-address", "http://cp.test:5681"],
+            "use https, if cp.test serves it",
+        ),
     ] {
         let mut command = home.kuma_dp();
         command.args(arguments);
