@@ -19,8 +19,8 @@ test: tools ## Everything: format, lints, all tests, the cases and the demo agai
 	cargo fmt --all --check
 	@echo "== lints"
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@echo "== the programs that the tests start"
-	cargo build --quiet $(BINARIES) -p demo
+	@echo "== the programs that the tests start (the whole workspace, so that the tests find every dependency built)"
+	cargo build --quiet --workspace --bins
 	@echo "== tests"
 	ENVOY=$(abspath $(ENVOY)) cargo test --workspace --quiet
 	@echo "== every generated configuration, validated by Envoy"
