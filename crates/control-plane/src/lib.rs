@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod config;
 pub mod contents;
+mod default_mesh;
 pub mod diagnostics;
 pub mod feed;
 pub mod follow;
@@ -19,5 +20,6 @@ pub mod record;
 pub mod registry;
 pub mod run;
 pub mod secrets;
+mod supervise;
 pub mod tls;
 pub mod work_dir;

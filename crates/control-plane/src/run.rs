@@ -4,15 +4,14 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
 use identity::{SecureRandom, SystemRandom};
-use model::{Envelope, Key, Kind, Spec};
 use plan::bootstrap::BootstrapParams;
-use store::{EmbeddedStore, MemoryStore, Precondition, Store, StoreError, Transaction, Write};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use store::{EmbeddedStore, MemoryStore, Store};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,6 +19,7 @@ use crate::{
     authority::Streams,
     config::{self, Config, StoreKind},
     contents::Contents,
+    default_mesh::apply_default_mesh,
     diagnostics,
     feed::Planner,
     follow::{follow, whole_world},
@@ -28,6 +28,7 @@ use crate::{
     record::Recorder,
     registry::Registry,
     secrets::{self, Secrets},
+    supervise::Running,
     tls::ServerTls,
     work_dir::{Ports, WorkDir},
 };
@@ -73,7 +74,7 @@ pub async fn run(
     let streams = Streams { keyring: keyring.clone(), planner, recorder: recorder.clone() };
     let tls = ServerTls::new(ca, server_names(&config))?;
 
-    let mut running = Running { servers: JoinSet::new(), background: JoinSet::new(), stop: stop.clone() };
+    let mut running = Running::new(stop.clone());
     let xds = xds::Server::new(xds::ServerSettings::default(), streams);
     let serving = xds.serve(listeners.xds, tls.configs(), stop.clone().cancelled_owned());
     running.spawn("xDS", async {
@@ -156,39 +157,6 @@ async fn open_store(
     }
 }
 
-/// Kuma 0.3.0 made the mesh `default` at every start at which it was not there.
-async fn apply_default_mesh(store: &dyn Store, configured: &str) -> anyhow::Result<()> {
-    let configured = configured.trim();
-    let source = if configured.is_empty() { "{name: default}" } else { configured };
-    let document = serde_saphyr::with_deserializer_from_str(source, |from| Kind::Mesh.read_document(from))
-        .context("defaults.mesh is not a Mesh")?;
-    let name = if document.envelope.name.is_empty() { "default" } else { &document.envelope.name };
-    let mut spec: Spec = document.spec;
-    spec.set_defaults();
-    let named = Envelope { kind: Kind::Mesh.name().to_owned(), name: name.to_owned(), mesh: String::new() };
-    let mut violations = named.check(Kind::Mesh, name, name);
-    violations.extend(spec.validate());
-    if !violations.is_empty() {
-        bail!("defaults.mesh is not valid: {violations}");
-    }
-    let key = Key::mesh(name);
-    let transaction = Transaction {
-        preconditions: vec![Precondition::Absent(key.clone())],
-        writes: vec![Write::Put(key, Arc::new(spec))],
-        author: "kuma-cp".to_owned(),
-        at_ms: milliseconds(SystemTime::now()),
-    };
-    match store.commit(transaction).await {
-        Ok(_) | Err(StoreError::Precondition(_)) => Ok(()),
-        Err(error) => Err(error).context("the default mesh cannot be made"),
-    }
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Every socket is bound before anything is served, so that a port in use is a sentence and not a half-started server.
 struct Listeners {
     api: Vec<TcpListener>,
@@ -242,73 +210,5 @@ fn bootstrap_params(config: &Config, ports: &Ports, ca_pem: String) -> Bootstrap
         xds_port: if settings.xds_port == 0 { listens_on } else { settings.xds_port },
         xds_connect_timeout: settings.xds_connect_timeout,
         ca_pem,
-    }
-}
-
-/// How long a server may take to end its connections once it is told to stop: longer than the API (10 s) and xDS (5 s)
-/// grant their own.
-const STOP_WITHIN: Duration = Duration::from_secs(15);
-
-/// The servers and tasks that together are the control plane.
-struct Running {
-    /// End when `stop` is cancelled, and never before.
-    servers: JoinSet<anyhow::Result<()>>,
-    /// Never end by themselves.
-    background: JoinSet<()>,
-    stop: CancellationToken,
-}
-
-impl Running {
-    fn spawn<E: Into<anyhow::Error> + Send + 'static>(
-        &mut self,
-        name: &'static str,
-        server: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        self.servers.spawn(async move {
-            server.await.map_err(Into::into).with_context(|| format!("{name} has died"))
-        });
-    }
-
-    fn spawn_http(&mut self, name: &'static str, listeners: Vec<TcpListener>, router: &axum::Router) {
-        for listener in listeners {
-            let (router, stop) = (router.clone(), self.stop.clone().cancelled_owned());
-            self.spawn(
-                name,
-                async move { api::serve(listener, router, &api::Limits::default(), stop).await },
-            );
-        }
-    }
-
-    fn spawn_background(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.background.spawn(task);
-    }
-
-    /// Until `stop`, then until every server has ended its connections. A part that ends before ends everything: half a
-    /// control plane is worse than one that its supervisor starts again.
-    async fn run(mut self) -> anyhow::Result<()> {
-        tokio::select! {
-            biased; // A server that has ended because it was told to has not died.
-            () = self.stop.cancelled() => {}
-            Some(ended) = self.servers.join_next() => {
-                ended.context("a server of kuma-cp has died")??;
-                bail!("a server of kuma-cp ended by itself");
-            }
-            Some(ended) = self.background.join_next() => {
-                ended.context("a part of kuma-cp has died")?;
-                bail!("a part of kuma-cp ended by itself");
-            }
-        }
-        info!("stopping");
-        let all_ended = async {
-            while let Some(ended) = self.servers.join_next().await {
-                if let Ok(Err(error)) = ended {
-                    warn!(error = %format_args!("{error:#}"), "while stopping");
-                }
-            }
-        };
-        if tokio::time::timeout(STOP_WITHIN, all_ended).await.is_err() {
-            warn!("connections were still open and are closed now");
-        }
-        Ok(())
     }
 }
