@@ -32,6 +32,7 @@ fn run(cli: Cli) -> ExitCode {
         now: SystemTime::now().into(),
         home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
         is_interactive: stdin.is_terminal() && stderr.is_terminal(),
+        is_watched: stderr.is_terminal(),
         stdin: &mut stdin,
         stdout: &mut stdout,
         stderr: &mut stderr,

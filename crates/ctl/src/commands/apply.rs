@@ -58,7 +58,7 @@ pub(super) async fn run(
         // Kuma 0.3.0 asks first, and sends nothing to what does not answer as a control plane does.
         let _created_or_replaced = target.client.exists(*kind, mesh, name).await?;
         for warning in target.client.put(*kind, mesh, name, content).await? {
-            surroundings.say(&format!("Warning: {} {name}: {warning}", kind.name()))?;
+            surroundings.warn(&format!("{} {name}: {warning}", kind.name()))?;
         }
         tracing::info!(kind = kind.name(), mesh, name, "applied");
     }
