@@ -193,6 +193,7 @@ async fn a_person_is_asked_before_a_mesh_goes() {
             home: Some(home.path("")),
             stdin: &mut stdin,
             is_interactive: true,
+            is_watched: false,
             stdout: &mut stdout,
             stderr: &mut stderr,
         };
