@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Dataplane, Inbound, Key, Kind, Mesh, Spec, Tags, TrafficRoute};
+use model::{Dataplane, Inbound, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute};
 use store::Present;
 
 /// Headers have to stay small, and a person reads no more.
@@ -17,9 +17,11 @@ const LOOKED_FOR: usize = 200;
 pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
     let mut sentences = match spec {
         Spec::Mesh(mesh) => unenforced(mesh),
-        Spec::Dataplane(dataplane) => not_carried(present, &key.mesh, wanted_by_dataplane(dataplane)),
-        Spec::TrafficRoute(route) => not_carried(present, &key.mesh, wanted_by_route(route)),
+        Spec::TrafficPermission(_) => without_mtls(present, &key.mesh),
+        Spec::TrafficLog(log) => without_backend(present, &key.mesh, log),
+        Spec::Dataplane(_) | Spec::ProxyTemplate(_) | Spec::TrafficRoute(_) => Vec::new(),
     };
+    sentences.extend(not_carried(present, &key.mesh, wanted(spec)));
     if sentences.len() > WARNINGS {
         sentences.truncate(WARNINGS);
         sentences.push("there are more warnings like these".to_owned());
@@ -31,6 +33,37 @@ pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String>
 fn unenforced(mesh: &Mesh) -> Vec<String> {
     let mtls = "mtls.enabled: this version of the control plane does not configure mTLS yet, so traffic is in plain text";
     if mesh.mtls_enabled() { vec![mtls.to_owned()] } else { Vec::new() }
+}
+
+fn settings<'a>(present: &'a Present, mesh: &str) -> Option<&'a Mesh> {
+    match &*present.get(&Key::mesh(mesh))?.spec {
+        Spec::Mesh(settings) => Some(settings),
+        _ => None,
+    }
+}
+
+fn without_mtls(present: &Present, mesh: &str) -> Vec<String> {
+    if settings(present, mesh).is_some_and(Mesh::mtls_enabled) {
+        return Vec::new();
+    }
+    vec![format!("mTLS is not enabled in mesh {mesh}, so its permissions enforce nothing")]
+}
+
+/// A log that names no backend goes to the mesh's default one.
+fn without_backend(present: &Present, mesh: &str, log: &TrafficLog) -> Vec<String> {
+    let logging = settings(present, mesh).and_then(|settings| settings.logging.as_ref());
+    let has = |name: &str| {
+        logging.is_some_and(|logging| logging.backends().iter().any(|backend| backend.name == name))
+    };
+    match log.backend() {
+        Some(name) if !has(name) => {
+            vec![format!("conf.backend: mesh {mesh} has no logging backend {name}, so nothing is logged")]
+        }
+        None if !logging.is_some_and(|logging| has(&logging.default_backend)) => {
+            vec![format!("conf.backend: mesh {mesh} has no default logging backend, so nothing is logged")]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// One pass over the mesh's inbounds, which ends as soon as everything was found.
@@ -51,6 +84,31 @@ fn not_carried(present: &Present, mesh: &str, wanted: Wanted) -> Vec<String> {
 /// A field, and tags that some inbound should carry.
 type Wanted = Vec<(String, Tags)>;
 
+fn wanted(spec: &Spec) -> Wanted {
+    match spec {
+        Spec::Mesh(_) => Wanted::new(),
+        Spec::Dataplane(dataplane) => wanted_by_dataplane(dataplane),
+        Spec::ProxyTemplate(template) => wanted_by_selectors("selectors", template.selectors()).collect(),
+        Spec::TrafficPermission(permission) => {
+            wanted_between(permission.sources(), permission.destinations())
+        }
+        Spec::TrafficLog(log) => wanted_between(log.sources(), log.destinations()),
+        Spec::TrafficRoute(route) => wanted_by_route(route),
+    }
+}
+
+fn wanted_between(sources: &[Selector], destinations: &[Selector]) -> Wanted {
+    wanted_by_selectors("sources", sources).chain(wanted_by_selectors("destinations", destinations)).collect()
+}
+
+fn wanted_by_selectors<'a>(
+    field: &'a str,
+    selectors: &'a [Selector],
+) -> impl Iterator<Item = (String, Tags)> + 'a {
+    let numbered = selectors.iter().enumerate();
+    numbered.map(move |(i, selector)| (format!("{field}[{i}].match"), selector.tags().clone()))
+}
+
 fn wanted_by_dataplane(dataplane: &Dataplane) -> Wanted {
     let outbounds = dataplane.outbounds().iter().enumerate();
     outbounds
@@ -62,15 +120,10 @@ fn wanted_by_dataplane(dataplane: &Dataplane) -> Wanted {
 }
 
 fn wanted_by_route(route: &TrafficRoute) -> Wanted {
-    let sources = route.sources().iter().enumerate();
-    let destinations = route.destinations().iter().enumerate();
     // A weight of 0 takes nothing, so nothing has to be there.
     let conf = route.conf().iter().enumerate().filter(|(_, entry)| entry.weight > 0);
-    let sources = sources.map(|(i, selector)| (format!("sources[{i}].match"), selector.tags().clone()));
-    let destinations =
-        destinations.map(|(i, selector)| (format!("destinations[{i}].match"), selector.tags().clone()));
     let conf = conf.map(|(i, entry)| (format!("conf[{i}].destination"), entry.destination().clone()));
-    sources.chain(destinations).chain(conf).collect()
+    wanted_between(route.sources(), route.destinations()).into_iter().chain(conf).collect()
 }
 
 fn sentence(field: &str, tags: &Tags, mesh: &str) -> String {

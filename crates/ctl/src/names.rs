@@ -31,6 +31,9 @@ mod tests {
         for (kind, expected_plural, expected_singular) in [
             (Kind::Mesh, "Meshes", "mesh"),
             (Kind::Dataplane, "Dataplanes", "dataplane"),
+            (Kind::ProxyTemplate, "ProxyTemplates", "proxytemplate"),
+            (Kind::TrafficPermission, "TrafficPermissions", "traffic-permission"),
+            (Kind::TrafficLog, "TrafficLogs", "traffic-log"),
             (Kind::TrafficRoute, "TrafficRoutes", "traffic-route"),
         ] {
             assert_eq!(plural(kind), expected_plural);

@@ -104,6 +104,9 @@ macro_rules! kinds {
 kinds! {
     Mesh(mesh), "meshes", other spellings [], Global;
     Dataplane(dataplane), "dataplanes", other spellings [], Mesh;
+    ProxyTemplate(proxy_template), "proxytemplates", other spellings [], Mesh;
+    TrafficPermission(traffic_permission), "traffic-permissions", other spellings ["trafficpermissions"], Mesh;
+    TrafficLog(traffic_log), "traffic-logs", other spellings ["trafficlogs"], Mesh;
     TrafficRoute(traffic_route), "traffic-routes", other spellings ["trafficroutes"], Mesh;
 }
 

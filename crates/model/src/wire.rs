@@ -128,6 +128,12 @@ pub mod list {
     }
 }
 
+/// A `repeated string`.
+pub fn strings<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    let items = Option::<Vec<Option<String>>>::deserialize(from)?;
+    Ok(items.map(|items| items.into_iter().map(Option::unwrap_or_default).collect()))
+}
+
 /// A `map<string, string>`.
 pub mod map {
     use std::{collections::BTreeMap, fmt};

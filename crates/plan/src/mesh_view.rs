@@ -95,6 +95,8 @@ impl MeshView {
                 (Kind::TrafficRoute, Some(Spec::TrafficRoute(it))) => {
                     parts.extend(self.put_route(&name, Some(it)));
                 }
+                // What no proxy acts on yet.
+                (Kind::ProxyTemplate | Kind::TrafficPermission | Kind::TrafficLog, _) => {}
                 (_, Some(spec)) => {
                     debug_assert_eq!(spec.kind(), kind, "a change's spec is of its key's kind");
                 }

@@ -3,6 +3,9 @@
 pub mod dataplane;
 pub mod dataplane_insight;
 pub mod mesh;
+pub mod proxy_template;
+pub mod traffic_log;
+pub mod traffic_permission;
 pub mod traffic_route;
 
 /// Reads, defaults and validates as a write does, and compares with all violations in their order.

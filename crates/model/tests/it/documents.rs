@@ -4,10 +4,13 @@ use model::{Key, Kind, print_entity};
 use serde_json::{Value, json};
 
 /// Each with the mesh and the name of the URL that it is written to.
-pub(crate) fn documented() -> [(Kind, &'static str, &'static str, Value); 3] {
+pub(crate) fn documented() -> [(Kind, &'static str, &'static str, Value); 6] {
     [
         (Kind::Mesh, "mesh-1", "mesh-1", mesh()),
         (Kind::Dataplane, "mesh-1", "backend-1", dataplane()),
+        (Kind::ProxyTemplate, "mesh-1", "pt-1", proxy_template()),
+        (Kind::TrafficPermission, "mesh-1", "tp-1", traffic_permission()),
+        (Kind::TrafficLog, "mesh-1", "tl-1", traffic_log()),
         (Kind::TrafficRoute, "mesh-1", "web-to-backend", traffic_route()),
     ]
 }
@@ -49,6 +52,44 @@ fn dataplane() -> Value {
                 {"interface": ":44044", "service": "user"},
             ],
         },
+    })
+}
+
+fn proxy_template() -> Value {
+    let cluster = "'@type': type.googleapis.com/envoy.api.v2.Cluster\nconnectTimeout: 5s\nloadAssignment:\n  clusterName: \
+                   localhost:8443\n  endpoints:\n    - lbEndpoints:\n        - endpoint:\n            address:\n              \
+                   socketAddress:\n                address: 127.0.0.1\n                portValue: 8443\nname: \
+                   localhost:8443\ntype: STATIC\n";
+    json!({
+        "type": "ProxyTemplate",
+        "name": "pt-1",
+        "mesh": "mesh-1",
+        "selectors": [{"match": {"service": "backend"}}],
+        "conf": {
+            "imports": ["default-proxy"],
+            "resources": [{"name": "raw-name", "version": "raw-version", "resource": cluster}],
+        },
+    })
+}
+
+fn traffic_permission() -> Value {
+    json!({
+        "type": "TrafficPermission",
+        "name": "tp-1",
+        "mesh": "mesh-1",
+        "sources": [{"match": {"service": "backend"}}],
+        "destinations": [{"match": {"service": "redis"}}],
+    })
+}
+
+fn traffic_log() -> Value {
+    json!({
+        "type": "TrafficLog",
+        "mesh": "mesh-1",
+        "name": "tl-1",
+        "sources": [{"match": {"service": "web", "version": "1.0"}}],
+        "destinations": [{"match": {"service": "backend"}}],
+        "conf": {"backend": "file"},
     })
 }
 

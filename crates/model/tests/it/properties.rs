@@ -2,13 +2,16 @@
 
 use model::{
     Dataplane, DataplaneInsight, DiscoveryStatus, DiscoverySubscription, Document, Envelope, Inbound, Key,
-    Kind, Mesh, Outbound, Selector, ServiceStats, Spec, Tags, Timestamp, TrafficRoute,
+    Kind, Mesh, Outbound, ProxyTemplate, RawResource, Selector, ServiceStats, Spec, Tags, Timestamp,
+    TrafficLog, TrafficPermission, TrafficRoute,
     kinds::{
         dataplane::{Networking, TransparentProxying},
         mesh::{
             BuiltinCa, CertificateAuthority, FileBackend, Logging, LoggingBackend, Mtls, TcpBackend, Tracing,
             ZipkinTracing,
         },
+        proxy_template::TemplateConf,
+        traffic_log::LogConf,
         traffic_route::WeightedDestination,
     },
     print_entity,
@@ -52,6 +55,9 @@ fn spec() -> impl Strategy<Value = Spec> {
     prop_oneof![
         mesh().prop_map(Spec::Mesh),
         dataplane().prop_map(Spec::Dataplane),
+        proxy_template().prop_map(Spec::ProxyTemplate),
+        traffic_permission().prop_map(Spec::TrafficPermission),
+        traffic_log().prop_map(Spec::TrafficLog),
         traffic_route().prop_map(Spec::TrafficRoute),
     ]
 }
@@ -109,6 +115,29 @@ fn dataplane() -> impl Strategy<Value = Dataplane> {
         |(inbound, outbound, transparent_proxying)| Networking { inbound, outbound, transparent_proxying },
     );
     option::of(networking).prop_map(|networking| Dataplane { networking })
+}
+
+fn proxy_template() -> impl Strategy<Value = ProxyTemplate> {
+    let raw = (text(), text(), text()).prop_map(|(name, version, resource)| RawResource {
+        name,
+        version,
+        resource,
+    });
+    let conf = (few(text()), few(raw)).prop_map(|(imports, resources)| TemplateConf { imports, resources });
+    (selectors(), option::of(conf)).prop_map(|(selectors, conf)| ProxyTemplate { selectors, conf })
+}
+
+fn traffic_permission() -> impl Strategy<Value = TrafficPermission> {
+    (selectors(), selectors()).prop_map(|(sources, destinations)| TrafficPermission { sources, destinations })
+}
+
+fn traffic_log() -> impl Strategy<Value = TrafficLog> {
+    let conf = option::of(text().prop_map(|backend| LogConf { backend }));
+    (selectors(), selectors(), conf).prop_map(|(sources, destinations, conf)| TrafficLog {
+        sources,
+        destinations,
+        conf,
+    })
 }
 
 fn traffic_route() -> impl Strategy<Value = TrafficRoute> {

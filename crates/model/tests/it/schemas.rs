@@ -36,6 +36,9 @@ fn what_is_wrong_is_not_allowed() {
             json!({}),
             "/networking/inbound/0/tags: lacks \"service\"",
         ),
+        (Kind::ProxyTemplate, "/conf/imports", json!(["other"]), "/conf/imports/0: is not in the enum"),
+        (Kind::TrafficPermission, "/sources", json!([]), "/sources: has too few items"),
+        (Kind::TrafficLog, "/conf/backend", json!(1), "/conf/backend: is not of type \"string\""),
         (
             Kind::TrafficRoute,
             "/conf/0/weight",
@@ -80,6 +83,27 @@ fn every_field_of_a_type_is_in_its_schema_and_no_other() {
                     "outbound": [{"interface": ":1", "service": "b", "servicePort": 1}],
                     "transparentProxying": {"redirectPort": 1},
                 },
+            }),
+        ),
+        (
+            Kind::ProxyTemplate,
+            json!({
+                "type": "ProxyTemplate", "name": "t", "mesh": "m", "selectors": [{"match": {}}],
+                "conf": {"imports": ["x"], "resources": [{"name": "n", "version": "v", "resource": "r"}]},
+            }),
+        ),
+        (
+            Kind::TrafficPermission,
+            json!({
+                "type": "TrafficPermission", "name": "p", "mesh": "m", "sources": [{"match": {}}],
+                "destinations": [{"match": {}}],
+            }),
+        ),
+        (
+            Kind::TrafficLog,
+            json!({
+                "type": "TrafficLog", "name": "l", "mesh": "m", "sources": [{"match": {}}],
+                "destinations": [{"match": {}}], "conf": {"backend": "b"},
             }),
         ),
         (
@@ -166,6 +190,7 @@ fn judge(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
     for (keyword, wanted) in schema.as_object().unwrap() {
         let fault = match keyword.as_str() {
             "title" | "description" | "pattern" | "format" => None,
+            "enum" => (!wanted.as_array().unwrap().contains(value)).then(|| "is not in the enum".to_owned()),
             "const" => (value != wanted).then(|| format!("is not {wanted}")),
             "type" => {
                 (!is_of_type(value, wanted.as_str().unwrap())).then(|| format!("is not of type {wanted}"))

@@ -3,8 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use model::{
-    DataplaneInsight, DiscoverySubscription, Inbound, Key, Kind, Mesh, Spec, TrafficRoute,
-    kinds::{dataplane::Networking, traffic_route::WeightedDestination},
+    DataplaneInsight, DiscoverySubscription, Inbound, Key, Kind, Mesh, ProxyTemplate, Selector, Spec,
+    TrafficLog, TrafficPermission, TrafficRoute,
+    kinds::{
+        dataplane::Networking, proxy_template::TemplateConf, traffic_log::LogConf,
+        traffic_route::WeightedDestination,
+    },
 };
 use store::{Committed, EmbeddedStore, Precondition, Store, StoreError, Transaction, Write};
 
@@ -37,6 +41,19 @@ pub(crate) fn spec(key: &Key, content: u32) -> Arc<Spec> {
             let inbound = Inbound { interface: content.to_string(), ..Inbound::default() };
             let networking = Networking { inbound: Some(vec![inbound]), ..Networking::default() };
             Spec::Dataplane(model::Dataplane { networking: Some(networking) })
+        }
+        Kind::ProxyTemplate => {
+            let conf = TemplateConf { imports: Some(vec![content.to_string()]), resources: None };
+            Spec::ProxyTemplate(ProxyTemplate { conf: Some(conf), ..ProxyTemplate::default() })
+        }
+        Kind::TrafficPermission => {
+            let tags = [("service".to_owned(), content.to_string())].into();
+            let sources = Some(vec![Selector { tags: Some(tags) }]);
+            Spec::TrafficPermission(TrafficPermission { sources, ..TrafficPermission::default() })
+        }
+        Kind::TrafficLog => {
+            let conf = Some(LogConf { backend: content.to_string() });
+            Spec::TrafficLog(TrafficLog { conf, ..TrafficLog::default() })
         }
         Kind::TrafficRoute => {
             let half = WeightedDestination { weight: content, ..WeightedDestination::default() };
