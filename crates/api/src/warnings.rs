@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use model::{Dataplane, Inbound, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute};
+use model::{Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute};
 use store::Present;
 
 /// Headers have to stay small, and a person reads no more.
 const WARNINGS: usize = 8;
 const WARNING_CHARS: usize = 240;
 
-/// How many services and tags of one resource are looked for: each may cost a look at every Dataplane of the mesh.
+/// How many services and tags of one resource are looked for: nobody reads on after so many.
 const LOOKED_FOR: usize = 200;
 
 /// One sentence each, ready to stand between quotes in a header.
@@ -66,19 +66,10 @@ fn without_backend(present: &Present, mesh: &str, log: &TrafficLog) -> Vec<Strin
     }
 }
 
-/// One pass over the mesh's inbounds, which ends as soon as everything was found.
 fn not_carried(present: &Present, mesh: &str, wanted: Wanted) -> Vec<String> {
-    let mut missing: Wanted = wanted.into_iter().take(LOOKED_FOR).collect();
-    for (_, entry) in present.list(Kind::Dataplane, mesh) {
-        if missing.is_empty() {
-            break;
-        }
-        let Spec::Dataplane(dataplane) = &*entry.spec else { continue };
-        for carried in dataplane.inbounds().iter().map(Inbound::tags) {
-            missing.retain(|(_, tags)| !model::matches(tags, carried));
-        }
-    }
-    missing.iter().take(WARNINGS + 1).map(|(field, tags)| sentence(field, tags, mesh)).collect()
+    let looked_for = wanted.into_iter().take(LOOKED_FOR);
+    let missing = looked_for.filter(|(_, tags)| !present.any_tagged(Kind::Dataplane, mesh, tags));
+    missing.take(WARNINGS + 1).map(|(field, tags)| sentence(&field, &tags, mesh)).collect()
 }
 
 /// A field, and tags that some inbound should carry.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::{Document, Violations, kinds, schema};
+use crate::{Document, Tags, Violations, kinds, schema};
 
 /// Whether a resource stands alone or lives in a mesh (and goes with it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub trait Resource:
 
     /// Every violation of the spec, in the order of its fields, with Kuma 0.3.0's paths and messages.
     fn validate(&self) -> Violations;
+
+    /// The sets of tags by which it can be found: those that it carries, or that its selectors name.
+    fn tag_sets(&self) -> Vec<&Tags> {
+        Vec::new()
+    }
 
     /// What its JSON looks like, without `type`, `name` and `mesh`: a JSON Schema that names every field.
     fn schema() -> Value;
@@ -91,6 +96,11 @@ macro_rules! kinds {
             /// See [`Resource::set_defaults`].
             pub fn set_defaults(&mut self) {
                 match self { $(Self::$kind(it) => it.set_defaults()),+ }
+            }
+
+            /// See [`Resource::tag_sets`].
+            pub fn tag_sets(&self) -> Vec<&Tags> {
+                match self { $(Self::$kind(it) => it.tag_sets()),+ }
             }
 
             /// See [`Resource::validate`].

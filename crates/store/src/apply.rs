@@ -194,14 +194,14 @@ impl Writing<'_> {
             spec: spec.clone(),
             json: print(key, spec),
         };
-        self.state.present.resources.insert_mut(key.clone(), Arc::new(entry));
+        self.state.present.insert(key.clone(), entry);
         self.state.present.tombstones.remove_mut(key);
         self.note(key, Some(spec.clone()));
         outcome
     }
 
     fn delete(&mut self, key: &Key) {
-        self.state.present.resources.remove_mut(key);
+        self.state.present.remove(key);
         self.state.present.tombstones.insert_mut(key.clone(), self.revision.number);
         if self.state.present.insights.remove_mut(key) {
             self.effects.insights.insert(key.clone());

@@ -13,6 +13,8 @@ mod history;
 mod memory;
 mod present;
 mod published;
+mod rehearsal;
+mod tag_index;
 mod transaction;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -25,7 +27,8 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use history::Retention;
 pub use memory::MemoryStore;
 pub use present::{Entry, Present};
-pub use transaction::{Change, Committed, Outcome, Precondition, Revision, Transaction, Write};
+pub use rehearsal::Rehearsal;
+pub use transaction::{Change, Committed, NotARevision, Outcome, Precondition, Revision, Transaction, Write};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

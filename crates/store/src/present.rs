@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{DataplaneInsight, Key, Kind, Spec};
+use model::{DataplaneInsight, Key, Kind, Spec, Tags};
 use rpds::RedBlackTreeMapSync;
 
-use crate::Revision;
+use crate::{Revision, tag_index::TagIndex};
 
 /// One stored entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,7 @@ pub struct Present {
     pub(crate) insights: RedBlackTreeMapSync<Key, Arc<DataplaneInsight>>,
     /// What was deleted, and at which revision, as far back as history reaches; gone again once it is re-created.
     pub(crate) tombstones: RedBlackTreeMapSync<Key, u64>,
+    tags: TagIndex,
 }
 
 impl Present {
@@ -38,6 +39,20 @@ impl Present {
             resources: RedBlackTreeMapSync::new_sync(),
             insights: RedBlackTreeMapSync::new_sync(),
             tombstones: RedBlackTreeMapSync::new_sync(),
+            tags: TagIndex::default(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, key: Key, entry: Entry) {
+        let before = self.resources.get(&key).map(|before| &*before.spec);
+        self.tags.replace(&key, before, Some(&entry.spec));
+        self.resources.insert_mut(key, Arc::new(entry));
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(before) = self.resources.get(key) {
+            self.tags.replace(key, Some(&before.spec), None);
+            self.resources.remove_mut(key);
         }
     }
 
@@ -59,6 +74,49 @@ impl Present {
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
         let first = Key { kind, mesh: "".into(), name: "".into() };
         self.resources.range(first..).take_while(move |(key, _)| key.kind == kind)
+    }
+
+    /// Those of a kind, and of a mesh if one is given, that have all of the tags in one of their sets of tags
+    /// ([`Spec::tag_sets`]), by mesh and name. All of them when no tag is wanted; else only those are looked at that have
+    /// one of the tags.
+    pub fn tagged<'a>(
+        &'a self,
+        kind: Kind,
+        mesh: Option<&'a str>,
+        wanted: &Tags,
+    ) -> Vec<(&'a Key, &'a Arc<Entry>)> {
+        let Some(found) = self.with_tags(kind, mesh, wanted) else {
+            return match mesh {
+                Some(mesh) => self.list(kind, mesh).collect(),
+                None => self.all(kind).collect(),
+            };
+        };
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(key, _)| *key);
+        found.dedup_by_key(|(key, _)| *key);
+        found
+    }
+
+    /// Whether [`Present::tagged`] would find any.
+    pub fn any_tagged(&self, kind: Kind, mesh: &str, wanted: &Tags) -> bool {
+        match self.with_tags(kind, Some(mesh), wanted) {
+            Some(mut found) => found.next().is_some(),
+            None => self.list(kind, mesh).next().is_some(),
+        }
+    }
+
+    fn with_tags<'a>(
+        &'a self,
+        kind: Kind,
+        mesh: Option<&'a str>,
+        wanted: &Tags,
+    ) -> Option<impl Iterator<Item = (&'a Key, &'a Arc<Entry>)>> {
+        let candidates = self.tags.candidates(kind, mesh, wanted)?;
+        let wanted = wanted.clone();
+        let has_all =
+            move |spec: &Spec| spec.tag_sets().into_iter().any(|tags| model::matches(&wanted, tags));
+        let found = candidates.filter_map(|key| Some((key, self.resources.get(key)?)));
+        Some(found.filter(move |(_, entry)| has_all(&entry.spec)))
     }
 
     /// Everything, by key.

@@ -1,6 +1,6 @@
 //! What a writer asks for, and what it hears back.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use model::{Key, Spec};
 
@@ -17,6 +17,25 @@ pub struct Revision {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{}", self.epoch, self.number)
+    }
+}
+
+/// A text that is no [`Revision`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a revision is written <8 hex digits>-<decimal>, such as 00c0ffee-42")]
+pub struct NotARevision;
+
+/// Reads what is printed and nothing else: of one revision there is one text.
+impl FromStr for Revision {
+    type Err = NotARevision;
+
+    fn from_str(text: &str) -> Result<Self, NotARevision> {
+        let (epoch, number) = text.split_once('-').ok_or(NotARevision)?;
+        let revision = Self {
+            epoch: u32::from_str_radix(epoch, 16).map_err(|_| NotARevision)?,
+            number: number.parse().map_err(|_| NotARevision)?,
+        };
+        if revision.to_string() == text { Ok(revision) } else { Err(NotARevision) }
     }
 }
 
@@ -86,4 +105,31 @@ pub enum Outcome {
     Deleted,
     /// A delete of what was not there.
     Absent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_has_one_text() {
+        for text in ["00c0ffee-42", "00000000-0", "ffffffff-18446744073709551615"] {
+            assert_eq!(text.parse::<Revision>().map(|it| it.to_string()).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "-",
+            "c0ffee-42",
+            "00C0FFEE-42",
+            "00c0ffee-042",
+            "00c0ffee-+42",
+            "00c0ffee",
+            "00c0ffee-",
+            "+0c0ffee-1",
+            "00c0ffee-18446744073709551616",
+            "\"00c0ffee-42\"",
+        ] {
+            assert_eq!(text.parse::<Revision>(), Err(NotARevision), "{text}");
+        }
+    }
 }

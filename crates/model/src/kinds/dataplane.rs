@@ -142,6 +142,10 @@ impl Resource for Dataplane {
         violations
     }
 
+    fn tag_sets(&self) -> Vec<&Tags> {
+        self.inbounds().iter().map(Inbound::tags).collect()
+    }
+
     fn schema() -> Value {
         let transparent = object(
             "For a workload whose connections are redirected to the proxy.",

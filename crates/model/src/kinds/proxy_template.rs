@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Selector, Violations,
+    Selector, Tags, Violations,
     kind::Resource,
     schema::{list, non_empty_text, object, requiring, selectors},
     selector_rules::{self, AllowedTags},
@@ -94,6 +94,10 @@ impl Resource for ProxyTemplate {
     /// All that can be known without Envoy's types.
     fn validate(&self) -> Violations {
         self.validate_with(|_| Ok(()))
+    }
+
+    fn tag_sets(&self) -> Vec<&Tags> {
+        self.selectors().iter().map(Selector::tags).collect()
     }
 
     fn schema() -> Value {

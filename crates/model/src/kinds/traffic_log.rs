@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Selector, Violations,
+    Selector, Tags, Violations,
     kind::Resource,
     schema::{object, requiring, selectors, service_selectors, text},
     selector_rules::{self, AllowedTags},
@@ -58,6 +58,10 @@ impl Resource for TrafficLog {
             &mut violations,
         );
         violations
+    }
+
+    fn tag_sets(&self) -> Vec<&Tags> {
+        self.sources().iter().chain(self.destinations()).map(Selector::tags).collect()
     }
 
     fn schema() -> Value {

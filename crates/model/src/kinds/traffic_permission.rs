@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Selector, Violations,
+    Selector, Tags, Violations,
     kind::Resource,
     schema::{object, requiring, service_selectors},
     selector_rules::{self, AllowedTags},
@@ -38,6 +38,10 @@ impl Resource for TrafficPermission {
             selector_rules::selectors(field, list, AllowedTags::ServiceOnly, &mut violations);
         }
         violations
+    }
+
+    fn tag_sets(&self) -> Vec<&Tags> {
+        self.sources().iter().chain(self.destinations()).map(Selector::tags).collect()
     }
 
     fn schema() -> Value {

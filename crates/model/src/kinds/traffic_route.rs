@@ -77,6 +77,10 @@ impl Resource for TrafficRoute {
         violations
     }
 
+    fn tag_sets(&self) -> Vec<&Tags> {
+        self.sources().iter().chain(self.destinations()).map(Selector::tags).collect()
+    }
+
     fn schema() -> Value {
         let weighted = object(
             "A share of the connections and where they go.",

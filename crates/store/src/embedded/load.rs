@@ -103,7 +103,7 @@ fn resources(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
         let json = apply::print(&key, &spec);
         let revision = Revision { number, ..latest };
         let entry = Entry { revision, created_ms, modified_ms, spec, json };
-        state.present.resources.insert_mut(key, Arc::new(entry));
+        state.present.insert(key, entry);
         Ok(())
     })
 }

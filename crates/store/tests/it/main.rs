@@ -4,3 +4,5 @@ mod conformance;
 mod embedded;
 mod fixtures;
 mod model_based;
+mod rehearsal;
+mod tag_index;
