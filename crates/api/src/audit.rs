@@ -10,7 +10,7 @@ use std::{
 
 use http::Method;
 use model::Key;
-use store::{Committed, Outcome};
+use store::Committed;
 
 use crate::{Peer, respond::Refusal};
 
@@ -31,20 +31,22 @@ impl Caller {
     }
 }
 
-/// A write that the store has taken.
-pub(crate) fn accepted(caller: &Caller, method: &'static str, key: &Key, committed: &Committed) {
-    tracing::info!(
-        target: "audit",
-        who = caller.who,
-        from = caller.from,
-        method,
-        kind = key.kind.name(),
-        mesh = &*key.mesh,
-        name = &*key.name,
-        revision = committed.revision.to_string(),
-        outcome = committed.outcomes.first().copied().map(outcome),
-        "write accepted"
-    );
+/// What the store has taken, a line for each write.
+pub(crate) fn accepted(caller: &Caller, method: &'static str, keys: &[Key], committed: &Committed) {
+    for (key, outcome) in keys.iter().zip(&committed.outcomes) {
+        tracing::info!(
+            target: "audit",
+            who = caller.who,
+            from = caller.from,
+            method,
+            kind = key.kind.name(),
+            mesh = &*key.mesh,
+            name = &*key.name,
+            revision = committed.revision.to_string(),
+            outcome = outcome.name(),
+            "write accepted"
+        );
+    }
 }
 
 /// A token that was given out; never the token.
@@ -60,16 +62,6 @@ pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, valid_for: O
         valid_for = valid_for.map(|valid_for| format!("{valid_for:?}")),
         "token issued"
     );
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Created => "created",
-        Outcome::Configured => "configured",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Deleted => "deleted",
-        Outcome::Absent => "absent",
-    }
 }
 
 /// Lines of refusals in one [`WINDOW`]: enough to see what happens, and a client that is refused over and over, or

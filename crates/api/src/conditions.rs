@@ -16,6 +16,34 @@ enum Tags<'a> {
     These(Vec<&'a str>),
 }
 
+/// The condition of one operation in a transaction: what `If-Match` would have, the quotes left out or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// That the entity is there.
+    Any,
+    At(Revision),
+    /// Of a text that is no tag of ours: nothing is what it says.
+    Never,
+}
+
+impl Condition {
+    pub(crate) fn parse(text: &str) -> Self {
+        if text == "*" {
+            return Self::Any;
+        }
+        let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        bare.unwrap_or(text).parse().map_or(Self::Never, Self::At)
+    }
+
+    pub(crate) fn holds(self, current: Option<Revision>) -> bool {
+        match self {
+            Self::Any => current.is_some(),
+            Self::At(revision) => current == Some(revision),
+            Self::Never => false,
+        }
+    }
+}
+
 /// The strong tag of an entity that was last changed at `revision`.
 pub(crate) fn etag(revision: Revision) -> String {
     format!("\"{revision}\"")

@@ -5,7 +5,8 @@
 //! ([`model::Kind`]): a new kind has its collection, its items and its errors without a line here.
 //!
 //! One request passes, in this order: the `Host` it asks for ([`HostPolicy`]), its path (`path`), its method, its origin,
-//! its content type, its body (`read`), and then what it wants (`write`, `retrieve`, `index`, `tokens`, `bootstrap`).
+//! its content type, its body (`read`), and then what it wants (`write`, `transaction`, `retrieve`, `list`, `watch`, `index`,
+//! `tokens`, `bootstrap`).
 //! Whatever refuses it is a `Refusal` (`respond`), so that every error has one shape and no internal message can leave.
 //! `request` is that order, in code.
 //!
@@ -15,19 +16,27 @@
 mod audit;
 mod bootstrap;
 mod conditions;
+mod cors;
 mod hosts;
 mod idle;
 mod index;
+mod list;
+mod min_revision;
 mod negotiate;
+mod openapi;
+mod overview;
 mod path;
+mod query;
 mod read;
 mod request;
 mod respond;
 mod retrieve;
 mod serve;
 mod tokens;
+mod transaction;
 mod validity;
 mod warnings;
+mod watch;
 mod write;
 
 use std::{
@@ -35,6 +44,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use cors::{BadPattern, CorsPolicy};
 pub use hosts::HostPolicy;
 pub use serve::{Limits, Peer, serve};
 
@@ -51,6 +61,7 @@ pub struct Api {
     pub version: &'static str,
     pub bootstrap: plan::bootstrap::BootstrapParams,
     pub hosts: HostPolicy,
+    pub cors: CorsPolicy,
     /// Why resources cannot be written here, as a sentence for the user; `None` when they can.
     pub read_only: Option<String>,
     /// `dataplaneTokenServer.enabled`.

@@ -15,21 +15,23 @@ pub(crate) enum Route {
     Ca,
     Tokens,
     Bootstrap,
-    /// All of a kind; `mesh` is empty for a kind that lives in none.
+    Transactions,
+    OpenApi,
+    /// All of a kind in a mesh; without one across all meshes, and so always for a kind that lives in none.
     Collection {
         kind: Kind,
-        mesh: String,
+        mesh: Option<String>,
     },
     Item(Key),
-    /// The Dataplanes of a mesh, each with what is known of its proxy.
+    /// Dataplanes, each with what is known of its proxy.
     Overviews {
-        mesh: String,
+        mesh: Option<String>,
     },
     /// By the Dataplane's key.
     Overview(Key),
-    /// What is known of a mesh's proxies, alone.
+    /// What is known of proxies, alone.
     Insights {
-        mesh: String,
+        mesh: Option<String>,
     },
     /// By the Dataplane's key.
     Insight(Key),
@@ -69,26 +71,27 @@ fn route(segments: &[&str]) -> Option<Route> {
         ["ca.pem"] => Some(Route::Ca),
         ["tokens"] => Some(Route::Tokens),
         ["bootstrap"] => Some(Route::Bootstrap),
-        [collection] => {
-            let kind = kind(collection, Scope::Global)?;
-            Some(Route::Collection { kind, mesh: String::new() })
-        }
+        ["transactions"] => Some(Route::Transactions),
+        ["openapi.json"] => Some(Route::OpenApi),
+        [collection] => collection_of(collection, None),
         [collection, name] => Some(Route::Item(Key::new(kind(collection, Scope::Global)?, "", name))),
-        ["meshes", mesh, collection] => in_mesh(mesh, collection),
+        ["meshes", mesh, collection] => {
+            collection_of(collection, Some(mesh)).filter(|route| !route.is_of_meshes())
+        }
         ["meshes", mesh, collection, name] => item_in_mesh(mesh, collection, name),
         _ => None,
     }
 }
 
-fn in_mesh(mesh: &str, collection: &str) -> Option<Route> {
-    let mesh = mesh.to_owned();
+fn collection_of(collection: &str, mesh: Option<&str>) -> Option<Route> {
+    let mesh = mesh.map(str::to_owned);
     if OVERVIEWS.contains(&collection) {
         return Some(Route::Overviews { mesh });
     }
     if collection == INSIGHTS {
         return Some(Route::Insights { mesh });
     }
-    Some(Route::Collection { kind: kind(collection, Scope::Mesh)?, mesh })
+    Some(Route::Collection { kind: Kind::from_path(collection)?, mesh })
 }
 
 fn item_in_mesh(mesh: &str, collection: &str, name: &str) -> Option<Route> {
@@ -125,9 +128,13 @@ impl Route {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Item(_) => &["GET", "HEAD", "PUT", "DELETE"],
-            Self::Tokens | Self::Bootstrap => &["POST"],
+            Self::Tokens | Self::Bootstrap | Self::Transactions => &["POST"],
             _ => READ,
         }
+    }
+
+    fn is_of_meshes(&self) -> bool {
+        matches!(self, Self::Collection { kind, .. } if kind.scope() == Scope::Global)
     }
 
     /// The route as a metric names it: never a name that a client chose.
@@ -139,10 +146,14 @@ impl Route {
             Self::Ca => "/ca.pem",
             Self::Tokens => "/tokens",
             Self::Bootstrap => "/bootstrap",
-            Self::Collection { kind, .. } if kind.scope() == Scope::Global => "/{collection}",
+            Self::Transactions => "/transactions",
+            Self::OpenApi => "/openapi.json",
+            Self::Collection { mesh: None, .. } => "/{collection}",
             Self::Collection { .. } => "/meshes/{mesh}/{collection}",
             Self::Item(key) if key.kind.scope() == Scope::Global => "/{collection}/{name}",
             Self::Item(_) => "/meshes/{mesh}/{collection}/{name}",
+            Self::Overviews { mesh: None } => "/dataplanes+insights",
+            Self::Insights { mesh: None } => "/dataplane-insights",
             Self::Overviews { .. } => "/meshes/{mesh}/dataplanes+insights",
             Self::Overview(_) => "/meshes/{mesh}/dataplanes+insights/{name}",
             Self::Insights { .. } => "/meshes/{mesh}/dataplane-insights",
@@ -163,13 +174,15 @@ mod tests {
     fn every_kind_has_its_collection_and_its_items_in_each_spelling() {
         for &kind in Kind::ALL {
             let (prefix, mesh) = match kind.scope() {
-                Scope::Global => ("", ""),
-                Scope::Mesh => ("/meshes/demo", "demo"),
+                Scope::Global => ("", None),
+                Scope::Mesh => ("/meshes/demo", Some("demo")),
             };
             for path in [&[kind.path()], kind.other_paths()].concat() {
-                let collection = Route::Collection { kind, mesh: mesh.to_owned() };
+                let everywhere = Route::Collection { kind, mesh: None };
+                assert_eq!(parse(&format!("/{path}")), Ok(Some(everywhere)));
+                let collection = Route::Collection { kind, mesh: mesh.map(str::to_owned) };
                 assert_eq!(parse(&format!("{prefix}/{path}")), Ok(Some(collection)));
-                let item = Route::Item(Key::new(kind, mesh, "x"));
+                let item = Route::Item(Key::new(kind, mesh.unwrap_or_default(), "x"));
                 assert_eq!(parse(&format!("{prefix}/{path}/x")), Ok(Some(item)));
             }
         }
@@ -177,11 +190,11 @@ mod tests {
 
     #[test]
     fn a_path_is_compared_once_its_encoding_is_undone() {
-        let overviews = Some(Route::Overviews { mesh: "demo".into() });
+        let overviews = Some(Route::Overviews { mesh: Some("demo".into()) });
         for (path, expected) in [
             ("/", Some(Route::Index)),
             ("/catalogue/", Some(Route::Catalogue)),
-            ("/meshes/", Some(Route::Collection { kind: Kind::Mesh, mesh: String::new() })),
+            ("/meshes/", Some(Route::Collection { kind: Kind::Mesh, mesh: None })),
             ("/meshes/demo/", Some(Route::Item(Key::mesh("demo")))),
             ("/%6deshes/d%65mo", Some(Route::Item(Key::mesh("demo")))),
             ("/meshes/demo%2Fdataplanes/", Some(Route::Item(Key::mesh("demo/dataplanes")))),
@@ -192,6 +205,10 @@ mod tests {
             ("/meshes/demo/dataplanes+insights", overviews.clone()),
             ("/meshes/demo/dataplanes%2Binsights", overviews.clone()),
             ("/meshes/demo/dataplane+insights/", overviews),
+            ("/dataplanes+insights", Some(Route::Overviews { mesh: None })),
+            ("/dataplane-insights", Some(Route::Insights { mesh: None })),
+            ("/transactions/", Some(Route::Transactions)),
+            ("/openapi.json", Some(Route::OpenApi)),
             ("/meshes/demo/dataplane+insights/web", Some(Route::Overview(dataplane("demo", "web")))),
             ("/meshes/demo/dataplane-insights/web", Some(Route::Insight(dataplane("demo", "web")))),
         ] {
@@ -214,7 +231,7 @@ mod tests {
             "/meshes/demo/dataplanes%20insights",
             "/meshes%2Fdemo",
             "/meshes/demo/dataplanes/web/stats",
-            "/dataplanes",
+            "/dataplanes/web",
             "/catalogue/x",
             "/index.html",
             "*",

@@ -68,29 +68,53 @@ pub(crate) async fn body(
     }
 }
 
+/// Runs `work` on a body of this size: here when it is small, else off the threads that serve others.
+pub(crate) async fn by_size<T: Send + 'static>(
+    bytes: usize,
+    title: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if bytes <= PARSED_IN_PLACE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::internal(title, &error))
+}
+
 /// A resource of this kind, as it was written.
-pub(crate) async fn document(
+pub(crate) fn document(
     kind: Kind,
     format: Format,
-    body: Bytes,
+    body: &[u8],
     title: &'static str,
 ) -> Result<Document, Refusal> {
-    let small = body.len() <= PARSED_IN_PLACE_BYTES;
-    let parse = move || match format {
-        Format::Json => json(&body, DocumentSeed(kind)),
-        Format::Yaml => yaml(&body, DocumentSeed(kind)),
-    };
-    let parsed = if small {
-        parse()
-    } else {
-        tokio::task::spawn_blocking(parse).await.map_err(|error| Refusal::internal(title, &error))?
-    };
-    parsed.map_err(|malformed| Refusal::bad_request(title, malformed.0))
+    seeded(format, body, DocumentSeed(kind), title)
 }
 
 /// Any other request, in JSON.
 pub(crate) fn request<T: DeserializeOwned>(body: &[u8], title: &'static str) -> Result<T, Refusal> {
-    json(body, PhantomData::<T>).map_err(|malformed| Refusal::bad_request(title, malformed.0))
+    value(Format::Json, body, title)
+}
+
+pub(crate) fn value<T: DeserializeOwned>(
+    format: Format,
+    body: &[u8],
+    title: &'static str,
+) -> Result<T, Refusal> {
+    seeded(format, body, PhantomData::<T>, title)
+}
+
+/// What the seed makes of a body.
+pub(crate) fn seeded<'de, S: DeserializeSeed<'de>>(
+    format: Format,
+    body: &'de [u8],
+    seed: S,
+    title: &'static str,
+) -> Result<S::Value, Refusal> {
+    let read = match format {
+        Format::Json => json(body, seed),
+        Format::Yaml => yaml(body, seed),
+    };
+    read.map_err(|malformed| Refusal::bad_request(title, malformed.0))
 }
 
 struct DocumentSeed(Kind);

@@ -16,11 +16,14 @@ use store::Revision;
 use crate::{
     Api, Peer,
     audit::{Caller, RefusalLog},
-    bootstrap, index, negotiate,
+    bootstrap, index, list, min_revision, negotiate, openapi,
     path::{self, NotUtf8, READ, Route},
+    query::Query,
     read,
     respond::{Answer, Refusal, title},
-    retrieve, tokens, write,
+    retrieve, tokens, transaction,
+    watch::{self, Closing, Watched},
+    write,
 };
 
 struct Server {
@@ -47,22 +50,25 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
     let api = &server.api;
     let caller = Caller::new(parts.extensions.get::<Peer>());
     let route = path::parse(parts.uri.path());
-    let pattern = route.as_ref().ok().and_then(|route| route.as_ref()).map_or("unknown", Route::pattern);
+    let known = route.as_ref().ok().and_then(|route| route.as_ref());
+    let pattern = known.map_or("unknown", Route::pattern);
+    let origin = known.and_then(|route| api.cors.allowed(route, &parts.headers));
 
     // A fault of ours takes down the request that met it, and no other.
-    let answered = AssertUnwindSafe(answer(api, &caller, route, &parts, body)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(api, &caller, route.clone(), &parts, body)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Refusal::internal(title::REQUEST, &"it panicked")));
     let mut answer = answered.unwrap_or_else(|refusal| {
         if is_worth_a_line(&parts.method, refusal.status) {
             let now = (api.now)();
             server.refusals.refused(now, &caller, &parts.method, parts.uri.path(), &refusal);
         }
-        refusal.into_answer()
+        refusal.into_answer().map(Body::from)
     });
     kuma_revision(answer.headers_mut(), api.store.present().revision());
+    api.cors.mark(origin, answer.headers_mut());
     // Of an answer to HEAD axum keeps the length and leaves out the body.
     api.metrics.observe(pattern, method_label(&parts.method), answer.status().as_u16(), started.elapsed());
-    answer.map(Body::from)
+    answer
 }
 
 async fn answer(
@@ -71,39 +77,81 @@ async fn answer(
     route: Result<Option<Route>, NotUtf8>,
     parts: &Parts,
     body: Body,
-) -> Result<Answer, Refusal> {
+) -> Result<Response, Refusal> {
     let asked = api.hosts.admit(parts)?;
     let route = match route {
         Ok(Some(route)) => route,
         Ok(None) => return Err(Refusal::not_found(title::REQUEST)),
         Err(error) => return Err(Refusal::bad_request(title::REQUEST, error.to_string())),
     };
+    if api.cors.is_preflight(&parts.method, &parts.headers) {
+        let answer = api.cors.preflight(&route, methods(api, &route), &parts.headers)?;
+        return Ok(answer.map(Body::from));
+    }
     refuse_other_methods(api, &route, &parts.method)?;
-    match parts.method {
-        Method::GET | Method::HEAD => get(api, &route, parts, &asked),
-        _ => {
-            api.hosts.admit_write(&parts.headers, &asked)?;
-            change(api, caller, route, parts, body).await
-        }
+    let query = Query::of(&parts.uri);
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        min_revision::wait(&*api.store, &parts.headers).await?;
+        return match watched(&route, &query)? {
+            Some(watched) => {
+                let closing = parts.extensions.get::<Closing>().cloned();
+                watch::watch(&api.store, watched, &query, &parts.headers, closing)
+            }
+            None => Ok(get(api, &route, parts, &query, &asked)?.map(Body::from)),
+        };
+    }
+    if api.cors.allowed(&route, &parts.headers).is_none() {
+        api.hosts.admit_write(&parts.headers, &asked)?;
+    }
+    min_revision::wait(&*api.store, &parts.headers).await?;
+    Ok(change(api, caller, route, parts, &query, body).await?.map(Body::from))
+}
+
+fn methods(api: &Api, route: &Route) -> &'static [&'static str] {
+    match route {
+        Route::Item(_) if api.read_only.is_some() => READ,
+        Route::Transactions if api.read_only.is_some() => &[],
+        _ => route.methods(),
     }
 }
 
 fn refuse_other_methods(api: &Api, route: &Route, method: &Method) -> Result<(), Refusal> {
-    let methods = match route {
-        Route::Item(_) if api.read_only.is_some() => READ,
-        _ => route.methods(),
-    };
+    let methods = methods(api, route);
     if methods.contains(&method.as_str()) {
         return Ok(());
     }
     let details = match &api.read_only {
-        Some(reason) if route.methods().contains(&method.as_str()) => reason.clone(),
+        Some(reason) if methods.is_empty() || route.methods().contains(&method.as_str()) => reason.clone(),
         _ => format!("{method} is not possible here; {} is.", methods.join(", ")),
     };
     Err(Refusal::method_not_allowed(title::REQUEST, details, methods))
 }
 
-fn get(api: &Api, route: &Route, parts: &Parts, asked: &Authority) -> Result<Answer, Refusal> {
+/// What a GET watches, if it asks for that.
+fn watched(route: &Route, query: &Query) -> Result<Option<Watched>, Refusal> {
+    if !watch::is_asked(query)? {
+        return Ok(None);
+    }
+    match route {
+        Route::Item(key) => Ok(Some(Watched::Item(key.clone()))),
+        Route::Collection { kind, mesh } => {
+            let name = query.name().map(str::to_owned);
+            Ok(Some(Watched::Collection { kind: *kind, mesh: mesh.clone(), name }))
+        }
+        _ => {
+            let details = "Only resources and their collections can be watched: nothing else has revisions.";
+            Err(Refusal::bad_request(title::REQUEST, details))
+        }
+    }
+}
+
+fn get(
+    api: &Api,
+    route: &Route,
+    parts: &Parts,
+    query: &Query,
+    authority: &Authority,
+) -> Result<Answer, Refusal> {
     if *route == Route::Ca {
         return Ok(index::ca(api));
     }
@@ -115,17 +163,21 @@ fn get(api: &Api, route: &Route, parts: &Parts, asked: &Authority) -> Result<Ans
     };
     let format = negotiate::accepted(&parts.headers, title)?;
     let present = api.store.present();
+    let asked = |mesh| list::Asked { mesh, query, authority, uri: &parts.uri };
     let json: Bytes = match route {
         Route::Item(key) => return retrieve::item(&present, key, &parts.headers, format),
-        Route::Collection { kind, mesh } => retrieve::collection(&present, *kind, mesh),
-        Route::Overviews { mesh } => retrieve::overviews(&present, mesh, &parts.uri)?,
+        Route::Collection { kind, mesh } => list::resources(&present, *kind, &asked(mesh.as_deref()))?,
+        Route::Overviews { mesh } => list::overviews(&present, &asked(mesh.as_deref()))?,
         Route::Overview(key) => retrieve::overview(&present, key)?,
-        Route::Insights { mesh } => retrieve::insights(&present, mesh)?,
+        Route::Insights { mesh } => list::insights(&present, &asked(mesh.as_deref()))?,
         Route::Insight(key) => retrieve::insight(&present, key)?,
         Route::Index => index::index(api),
-        Route::Catalogue => index::catalogue(api, asked),
+        Route::Catalogue => index::catalogue(api, authority),
         Route::Config => index::config(api),
-        Route::Ca | Route::Tokens | Route::Bootstrap => return Err(Refusal::not_found(title)),
+        Route::OpenApi => openapi::document(),
+        Route::Ca | Route::Tokens | Route::Bootstrap | Route::Transactions => {
+            return Err(Refusal::not_found(title));
+        }
     };
     let mut answer = negotiate::represent(json, format, title)?;
     kuma_revision(answer.headers_mut(), present.revision());
@@ -137,14 +189,17 @@ async fn change(
     caller: &Caller,
     route: Route,
     parts: &Parts,
+    query: &Query,
     body: Body,
 ) -> Result<Answer, Refusal> {
     let headers = &parts.headers;
+    let caller = caller.clone();
     match route {
         Route::Item(key) if parts.method == Method::PUT => {
-            write::put(api, caller.clone(), key, headers, body).await
+            write::put(api, caller, key, write::Head { headers, query }, body).await
         }
-        Route::Item(key) => write::delete(api, caller.clone(), key, headers).await,
+        Route::Item(key) => write::delete(api, caller, key, write::Head { headers, query }).await,
+        Route::Transactions => transaction::commit(api, caller, headers, query, body).await,
         Route::Tokens if !api.tokens_enabled => {
             let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";
             Err(Refusal::new(StatusCode::NOT_FOUND, title::TOKEN, details))
@@ -152,7 +207,7 @@ async fn change(
         Route::Tokens => {
             negotiate::require_json(headers, title::TOKEN)?;
             let body = read::body(&api.limits, headers, body, title::TOKEN).await?;
-            tokens::issue(api, caller, &body)
+            tokens::issue(api, &caller, &body)
         }
         Route::Bootstrap => {
             negotiate::require_json(headers, title::BOOTSTRAP)?;

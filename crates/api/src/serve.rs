@@ -21,7 +21,7 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use crate::idle::IdleLimit;
+use crate::{idle::IdleLimit, watch::Closing};
 
 /// How much of the server one client may have, and for how long.
 #[derive(Clone, Debug)]
@@ -148,8 +148,10 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
     }
+    let watches = Closing(closing.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(watches.clone());
         request.extensions_mut().insert(Peer(peer));
         router.clone().oneshot(request)
     });

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use http::{HeaderMap, HeaderValue, header::WARNING};
 use model::{Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute};
 use store::Present;
 
@@ -13,8 +14,26 @@ const WARNING_CHARS: usize = 240;
 /// How many services and tags of one resource are looked for: nobody reads on after so many.
 const LOOKED_FOR: usize = 200;
 
-/// One sentence each, ready to stand between quotes in a header.
-pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
+/// Adds a header for each warning about what was just put.
+pub(crate) fn warn<'a>(
+    headers: &mut HeaderMap,
+    present: &Present,
+    put: impl IntoIterator<Item = (&'a Key, &'a Spec)>,
+) {
+    let sentences = put.into_iter().flat_map(|(key, spec)| about(present, key, spec));
+    let mut sentences: Vec<String> = sentences.take(WARNINGS + 1).collect();
+    if let Some(last) = sentences.get_mut(WARNINGS) {
+        "there are more warnings like these".clone_into(last);
+    }
+    for sentence in sentences {
+        // RFC 7234, section 5.5: 299 is a lasting warning, `-` an agent without a name.
+        if let Ok(warning) = HeaderValue::try_from(format!("299 - \"{}\"", quoted(&sentence))) {
+            headers.append(WARNING, warning);
+        }
+    }
+}
+
+fn about(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
     let mut sentences = match spec {
         Spec::Mesh(mesh) => unenforced(mesh),
         Spec::TrafficPermission(_) => without_mtls(present, &key.mesh),
@@ -22,11 +41,7 @@ pub(crate) fn warnings(present: &Present, key: &Key, spec: &Spec) -> Vec<String>
         Spec::Dataplane(_) | Spec::ProxyTemplate(_) | Spec::TrafficRoute(_) => Vec::new(),
     };
     sentences.extend(not_carried(present, &key.mesh, wanted(spec)));
-    if sentences.len() > WARNINGS {
-        sentences.truncate(WARNINGS);
-        sentences.push("there are more warnings like these".to_owned());
-    }
-    sentences.iter().map(|sentence| quoted(sentence)).collect()
+    sentences
 }
 
 /// Nobody should believe in an encryption that is not there.

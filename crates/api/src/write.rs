@@ -7,57 +7,60 @@
 use std::{sync::Arc, time::UNIX_EPOCH};
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, StatusCode, header::WARNING};
-use model::{Key, Scope, Violations};
+use http::{HeaderMap, StatusCode};
+use model::{Key, Scope, Spec, Violations};
 use store::{Committed, Outcome, Precondition, Present, StoreError, Transaction, Write};
 
 use crate::{
     Api,
     audit::{self, Caller},
-    conditions, negotiate, read,
+    conditions,
+    negotiate::{self, Format},
+    query::Query,
+    read,
     request::kuma_revision,
     respond::{Answer, Refusal, empty, title},
-    warnings::warnings,
+    warnings::warn,
 };
 
 const NOT_VALID: &str = "Resource is not valid";
+
+/// What stands behind the path and before the body.
+pub(crate) struct Head<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) query: &'a Query,
+}
 
 /// 201 when it was created, 200 when it was replaced or is there already, equal.
 pub(crate) async fn put(
     api: &Arc<Api>,
     caller: Caller,
     key: Key,
-    headers: &HeaderMap,
+    head: Head<'_>,
     body: Body,
 ) -> Result<Answer, Refusal> {
-    let format = negotiate::content_type(headers, title::PROCESS)?;
-    let body = read::body(&api.limits, headers, body, title::PROCESS).await?;
-    let document = read::document(key.kind, format, body, title::PROCESS).await?;
-    refuse_any(document.envelope.check(key.kind, &key.mesh, &key.name), title::PROCESS)?;
-
+    let format = negotiate::content_type(head.headers, title::PROCESS)?;
+    let dry_run = is_dry_run(head.query, title::PROCESS)?;
+    let body = read::body(&api.limits, head.headers, body, title::PROCESS).await?;
     let present = api.store.present();
     let current = present.get(&key).map(|entry| entry.revision);
     let title = if current.is_some() { title::UPDATE } else { title::CREATE };
-    let mut spec = document.spec;
-    spec.set_defaults();
-    refuse_any(spec.validate(), title)?;
+    let spec = read::by_size(body.len(), title::PROCESS, {
+        let key = key.clone();
+        move || judge(&key, format, &body, title)
+    });
+    let spec = spec.await??;
     let mut preconditions = mesh_exists(&present, &key)?;
-    preconditions.extend(conditions::preconditions(headers, &key, current, title)?);
+    preconditions.extend(conditions::preconditions(head.headers, &key, current, title)?);
 
-    let spec = Arc::new(spec);
-    let transaction = transaction(api, &caller, preconditions, Write::Put(key.clone(), spec.clone()));
-    let committed = commit(api, caller, "PUT", key.clone(), transaction, title).await?;
+    let write = Write::Put(key.clone(), spec.clone());
+    let committed = write_one(api, caller, "PUT", preconditions, write, dry_run, title).await?;
     let status = match committed.outcomes[..] {
         [Outcome::Created] => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     let mut answer = done(status, &committed);
-    for warning in warnings(&api.store.present(), &key, &spec) {
-        // RFC 7234, section 5.5: 299 is a lasting warning, `-` an agent without a name.
-        if let Ok(warning) = HeaderValue::try_from(format!("299 - \"{warning}\"")) {
-            answer.headers_mut().append(WARNING, warning);
-        }
-    }
+    warn(answer.headers_mut(), &api.store.present(), [(&key, &*spec)]);
     Ok(answer)
 }
 
@@ -66,13 +69,86 @@ pub(crate) async fn delete(
     api: &Arc<Api>,
     caller: Caller,
     key: Key,
-    headers: &HeaderMap,
+    head: Head<'_>,
 ) -> Result<Answer, Refusal> {
+    let dry_run = is_dry_run(head.query, title::DELETE)?;
     let current = api.store.present().get(&key).map(|entry| entry.revision);
-    let preconditions = conditions::preconditions(headers, &key, current, title::DELETE)?;
-    let transaction = transaction(api, &caller, preconditions, Write::Delete(key.clone()));
-    let committed = commit(api, caller, "DELETE", key, transaction, title::DELETE).await?;
+    let preconditions = conditions::preconditions(head.headers, &key, current, title::DELETE)?;
+    let write = Write::Delete(key);
+    let committed = write_one(api, caller, "DELETE", preconditions, write, dry_run, title::DELETE).await?;
     Ok(done(StatusCode::OK, &committed))
+}
+
+/// Whether all is to happen but the effect.
+pub(crate) fn is_dry_run(query: &Query, title: &'static str) -> Result<DryRun, Refusal> {
+    Ok(if query.flag("dryRun", title)? { DryRun::Yes } else { DryRun::No })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    Yes,
+    No,
+}
+
+/// In milliseconds since 1970.
+pub(crate) fn now_ms(api: &Api) -> u64 {
+    let since_1970 = (api.now)().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Commits in a task of its own: a client that goes away leaves neither a write half-heard of nor one without its line
+/// in the audit. The inner error is a precondition that does not hold.
+pub(crate) async fn commit(
+    api: &Arc<Api>,
+    caller: Caller,
+    method: &'static str,
+    transaction: Transaction,
+    title: &'static str,
+) -> Result<Result<Committed, Precondition>, Refusal> {
+    let store = api.store.clone();
+    let task = tokio::spawn(async move {
+        let keys: Vec<Key> = transaction.writes.iter().map(|write| write.key().clone()).collect();
+        let committed = store.commit(transaction).await;
+        if let Ok(committed) = &committed {
+            audit::accepted(&caller, method, &keys, committed);
+        }
+        committed
+    });
+    match task.await {
+        Ok(Ok(committed)) => Ok(Ok(committed)),
+        Ok(Err(StoreError::Precondition(failed))) => Ok(Err(failed)),
+        Ok(Err(StoreError::Unavailable(reason))) => Err(Refusal::unavailable(title, &reason)),
+        Err(panicked) => Err(Refusal::internal(title, &panicked)),
+    }
+}
+
+/// The envelope, then the spec.
+fn judge(key: &Key, format: Format, body: &[u8], title: &'static str) -> Result<Arc<Spec>, Refusal> {
+    let document = read::document(key.kind, format, body, title::PROCESS)?;
+    refuse_any(document.envelope.check(key.kind, &key.mesh, &key.name), title::PROCESS)?;
+    let mut spec = document.spec;
+    spec.set_defaults();
+    refuse_any(spec.validate(), title)?;
+    Ok(Arc::new(spec))
+}
+
+async fn write_one(
+    api: &Arc<Api>,
+    caller: Caller,
+    method: &'static str,
+    preconditions: Vec<Precondition>,
+    write: Write,
+    dry_run: DryRun,
+    title: &'static str,
+) -> Result<Committed, Refusal> {
+    let (key, at_ms) = (write.key().clone(), now_ms(api));
+    let transaction =
+        Transaction { preconditions, writes: vec![write], author: caller.who.to_owned(), at_ms };
+    let committed = match dry_run {
+        DryRun::Yes => store::rehearse(&api.store.present(), &transaction),
+        DryRun::No => commit(api, caller, method, transaction, title).await?,
+    };
+    committed.map_err(|failed| unmet(&failed, &key, title))
 }
 
 fn refuse_any(violations: Violations, title: &'static str) -> Result<(), Refusal> {
@@ -96,43 +172,6 @@ fn mesh_missing(mesh: &str) -> Refusal {
     let mut causes = Violations::default();
     causes.add("mesh", format!("mesh of name {mesh} is not found"));
     Refusal::invalid(title::CREATE, "Mesh is not found", causes)
-}
-
-fn transaction(api: &Api, caller: &Caller, preconditions: Vec<Precondition>, write: Write) -> Transaction {
-    let since_1970 = (api.now)().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Transaction {
-        preconditions,
-        writes: vec![write],
-        author: caller.who.to_owned(),
-        at_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-/// Commits in a task of its own: a client that goes away leaves neither a write half-heard of nor one without its line
-/// in the audit.
-async fn commit(
-    api: &Arc<Api>,
-    caller: Caller,
-    method: &'static str,
-    key: Key,
-    transaction: Transaction,
-    title: &'static str,
-) -> Result<Committed, Refusal> {
-    let store = api.store.clone();
-    let written = key.clone();
-    let task = tokio::spawn(async move {
-        let committed = store.commit(transaction).await;
-        if let Ok(committed) = &committed {
-            audit::accepted(&caller, method, &written, committed);
-        }
-        committed
-    });
-    match task.await {
-        Ok(Ok(committed)) => Ok(committed),
-        Ok(Err(StoreError::Precondition(failed))) => Err(unmet(&failed, &key, title)),
-        Ok(Err(StoreError::Unavailable(reason))) => Err(Refusal::unavailable(title, &reason)),
-        Err(panicked) => Err(Refusal::internal(title, &panicked)),
-    }
 }
 
 /// A precondition of another key than the one written is that of its mesh.

@@ -93,6 +93,7 @@ pub async fn run(
             &ports.api,
             &config.api_server.allowed_hosts,
         ),
+        cors: config.api_server.cors.clone(),
         read_only: config.api_server.read_only.then(|| READ_ONLY.to_owned()),
         tokens_enabled: config.data_plane_token_server_enabled,
         limits: api::Limits::default(),

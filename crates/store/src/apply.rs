@@ -128,7 +128,7 @@ pub(crate) fn put_secret_if_absent(
 /// be read again. Called where the transaction comes in, so that it is the caller who hears of the mistake.
 pub(crate) fn assert_well_formed(transaction: &Transaction) {
     for write in &transaction.writes {
-        let (Write::Put(key, _) | Write::Delete(key)) = write;
+        let key = write.key();
         assert!(
             *key == Key::new(key.kind, key.mesh.clone(), key.name.clone()),
             "{key} lies in mesh {}",
@@ -147,7 +147,7 @@ pub(crate) fn print(key: &Key, spec: &Spec) -> Bytes {
         .into()
 }
 
-fn holds(present: &Present, precondition: &Precondition) -> bool {
+pub(crate) fn holds(present: &Present, precondition: &Precondition) -> bool {
     match precondition {
         Precondition::Exists(key) => present.get(key).is_some(),
         Precondition::Absent(key) => present.get(key).is_none(),

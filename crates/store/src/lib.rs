@@ -27,7 +27,7 @@ pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use history::Retention;
 pub use memory::MemoryStore;
 pub use present::{Entry, Present};
-pub use rehearsal::Rehearsal;
+pub use rehearsal::{Rehearsal, rehearse};
 pub use transaction::{Change, Committed, NotARevision, Outcome, Precondition, Revision, Transaction, Write};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

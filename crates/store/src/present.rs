@@ -119,6 +119,11 @@ impl Present {
         Some(found.filter(move |(_, entry)| has_all(&entry.spec)))
     }
 
+    /// Everything from a key on, by key.
+    pub fn from(&self, key: Key) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
+        self.resources.range(key..)
+    }
+
     /// Everything, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<Entry>)> {
         self.resources.iter()

@@ -1,9 +1,22 @@
 //! What a transaction would do, found out on a copy: for a dry run, and to say all that is wrong with many writes at once.
 
 use crate::{
-    Outcome, Present, Transaction, Write,
+    Committed, Outcome, Precondition, Present, Transaction, Write,
     apply::{self, Effects, State},
 };
+
+/// What [`crate::Store::commit`] would answer now, with the present's revision, since this takes none.
+///
+/// # Errors
+/// The precondition that does not hold.
+pub fn rehearse(present: &Present, transaction: &Transaction) -> Result<Committed, Precondition> {
+    if let Some(broken) = transaction.preconditions.iter().find(|it| !apply::holds(present, it)) {
+        return Err(broken.clone());
+    }
+    let mut rehearsal = Rehearsal::new(present, transaction.at_ms);
+    let outcomes = transaction.writes.iter().map(|write| rehearsal.write(write.clone())).collect();
+    Ok(Committed { revision: present.revision(), outcomes })
+}
 
 /// A copy of the present on which writes take place and leave no trace. What it says is what a commit would have done at
 /// the moment that the copy was made; its own revisions mean nothing.

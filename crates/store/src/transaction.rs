@@ -58,6 +58,14 @@ pub enum Write {
     Delete(Key),
 }
 
+impl Write {
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
 /// Checked against the present in the same instant as the writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
@@ -105,6 +113,19 @@ pub enum Outcome {
     Deleted,
     /// A delete of what was not there.
     Absent,
+}
+
+impl Outcome {
+    /// The variant in lower case, as users read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Absent => "absent",
+        }
+    }
 }
 
 #[cfg(test)]

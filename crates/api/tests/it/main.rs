@@ -9,3 +9,4 @@ mod origins;
 mod overviews;
 mod server;
 mod tokens;
+mod watch;

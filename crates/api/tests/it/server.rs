@@ -61,6 +61,7 @@ impl Server {
             config: serde_json::json!({"environment": "universal", "store": {"type": "memory"}}),
             version: "1.2.3",
             bootstrap: bootstrap_params(),
+            cors: api::CorsPolicy::default(),
             hosts: HostPolicy::new("cp.example", &[], &[]),
             read_only: None,
             tokens_enabled: true,

@@ -68,6 +68,8 @@ pub struct ApiServer {
     pub port: u16,
     pub read_only: bool,
     pub allowed_hosts: Vec<String>,
+    /// Whose pages may use the API from a browser.
+    pub cors: api::CorsPolicy,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +105,12 @@ impl Default for Config {
             },
             store: Store { kind: StoreKind::Embedded, embedded_path: PathBuf::new() },
             log: Log { level: LogLevel::Info, format: LogFormat::Auto },
-            api_server: ApiServer { port: 5681, read_only: false, allowed_hosts: Vec::new() },
+            api_server: ApiServer {
+                port: 5681,
+                read_only: false,
+                allowed_hosts: Vec::new(),
+                cors: api::CorsPolicy::default(),
+            },
             xds_server: XdsServer {
                 grpc_port: 5678,
                 diagnostics_port: 5680,

@@ -43,6 +43,7 @@ settings! {
     "apiServer.port", "KUMA_API_SERVER_PORT" => api_server.port;
     "apiServer.readOnly", "KUMA_API_SERVER_READ_ONLY" => api_server.read_only;
     "apiServer.allowedHosts", "KUMA_API_SERVER_ALLOWED_HOSTS" => api_server.allowed_hosts;
+    "apiServer.corsAllowedDomains", "KUMA_API_SERVER_CORS_ALLOWED_DOMAINS" => api_server.cors;
     "xdsServer.grpcPort", "KUMA_XDS_SERVER_GRPC_PORT" => xds_server.grpc_port;
     "xdsServer.diagnosticsPort", "KUMA_XDS_SERVER_DIAGNOSTICS_PORT" => xds_server.diagnostics_port;
     "xdsServer.dataplaneStatusFlushInterval", "KUMA_XDS_SERVER_DATAPLANE_STATUS_FLUSH_INTERVAL"
@@ -80,11 +81,6 @@ const LOOPBACK_ONLY: &str = "only loopback is served yet; remove it";
 
 pub(super) const ELSEWHERE: &[Elsewhere] = &[
     elsewhere("store.postgres", "KUMA_STORE_POSTGRES_", "there is no PostgreSQL store yet; remove it"),
-    elsewhere(
-        "apiServer.corsAllowedDomains",
-        "KUMA_API_SERVER_CORS_",
-        "no origin but the server's own is served yet; remove it",
-    ),
     elsewhere("apiServer.interface", "KUMA_API_SERVER_INTERFACE", LOOPBACK_ONLY),
     elsewhere("apiServer.authentication", "KUMA_API_SERVER_AUTHENTICATION", LOOPBACK_ONLY),
     elsewhere("apiServer.https", "KUMA_API_SERVER_HTTPS_", LOOPBACK_ONLY),

@@ -102,6 +102,17 @@ impl Setting for Vec<String> {
     }
 }
 
+/// Regular expressions for whole origins.
+impl Setting for api::CorsPolicy {
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        Self::new(&Vec::read(raw)?).map_err(|error| error.to_string())
+    }
+
+    fn show(&self) -> Value {
+        Value::from(self.patterns().to_vec())
+    }
+}
+
 /// As Go writes one: `1s`, `250ms`, `1h30m`.
 impl Setting for Duration {
     fn read(raw: Raw<'_>) -> Result<Self, String> {

@@ -1,0 +1,82 @@
+//! `POST /transactions`: many writes, all or nothing, as one revision.
+//!
+//! All operations are judged before any is done, on a [`store::Rehearsal`], so that each sees those before it and everything
+//! that is wrong comes back at once. What the verdict rests on goes along as preconditions: if another writer has changed
+//! it in between, nothing is done.
+
+mod judge;
+mod read;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, StatusCode};
+use model::{Key, Kind, Spec};
+use serde_json::json;
+use store::{Committed, Outcome, Transaction, Write};
+
+use crate::{
+    Api,
+    audit::Caller,
+    negotiate,
+    query::Query,
+    read::{body, by_size},
+    request::kuma_revision,
+    respond::{Answer, JSON, Refusal, title, with_body},
+    warnings::warn,
+    write::{self, DryRun},
+};
+use judge::Verdict;
+
+/// The most operations of one transaction: as many as a folder of files has, and few enough that no other write waits long.
+const OPERATIONS_MAX: usize = 1000;
+
+pub(crate) async fn commit(
+    api: &Arc<Api>,
+    caller: Caller,
+    headers: &HeaderMap,
+    query: &Query,
+    content: Body,
+) -> Result<Answer, Refusal> {
+    let format = negotiate::content_type(headers, title::TRANSACTION)?;
+    let dry_run = write::is_dry_run(query, title::TRANSACTION)?;
+    let content = body(&api.limits, headers, content, title::TRANSACTION).await?;
+    let (present, at_ms) = (api.store.present(), write::now_ms(api));
+    let revision = present.revision();
+    let judging = by_size(content.len(), title::TRANSACTION, move || {
+        judge::judge(read::operations(format, &content)?, &present, at_ms)
+    });
+    let Verdict { writes, preconditions, outcomes } = judging.await??;
+    if dry_run == DryRun::Yes {
+        return Ok(done(&Committed { revision, outcomes }));
+    }
+
+    let put: Vec<(Key, Arc<Spec>)> = writes.iter().filter_map(what_is_put).collect();
+    let keys: Vec<Key> = writes.iter().map(|write| write.key().clone()).collect();
+    let transaction = Transaction { preconditions, writes, author: caller.who.to_owned(), at_ms };
+    let committed = write::commit(api, caller, "POST", transaction, title::TRANSACTION).await?;
+    let committed = committed.map_err(|failed| judge::overtaken(&failed, &keys))?;
+    let mut answer = done(&committed);
+    warn(answer.headers_mut(), &api.store.present(), put.iter().map(|(key, spec)| (key, &**spec)));
+    Ok(answer)
+}
+
+fn what_is_put(write: &Write) -> Option<(Key, Arc<Spec>)> {
+    match write {
+        Write::Put(key, spec) => Some((key.clone(), spec.clone())),
+        Write::Delete(_) => None,
+    }
+}
+
+fn done(committed: &Committed) -> Answer {
+    let results: Vec<&str> = committed.outcomes.iter().copied().map(Outcome::name).collect();
+    let body = json!({"revision": committed.revision.to_string(), "results": results}).to_string();
+    let mut answer = with_body(StatusCode::OK, JSON, body.into());
+    kuma_revision(answer.headers_mut(), committed.revision);
+    answer
+}
+
+/// For a type that there is not: those that there are.
+fn names_of_kinds() -> String {
+    Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
