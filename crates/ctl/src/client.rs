@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use model::{Kind, Scope};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
 
@@ -32,6 +32,12 @@ pub(crate) enum ClientError {
     NoAnswer(#[from] NoAnswer),
     #[error("the answer of {url} is not what a control plane says: {reason}")]
     Unreadable { url: String, reason: String },
+    /// It is older than transactions are.
+    #[error(
+        "this control plane applies one resource at a time only, so that several documents cannot be applied all or \
+         nothing; apply each of them alone"
+    )]
+    NoTransactions,
     /// Such a name would lead to another path of the API.
     #[error("\"{0}\" cannot be a name: use numbers, lowercase latin letters and '-', '_' symbols")]
     NoName(String),
@@ -67,6 +73,16 @@ impl Refusal {
     pub(crate) fn read(answer: &Answer) -> Option<Self> {
         let refusal: Self = serde_json::from_slice(&answer.body).ok()?;
         (!refusal.title.is_empty() && !refusal.details.is_empty()).then_some(refusal)
+    }
+}
+
+impl Refusal {
+    /// The same in the words of whoever has asked: `name` says what a field of the request is to them.
+    pub(crate) fn with_fields(mut self, name: impl Fn(&str) -> String) -> Self {
+        for cause in self.causes.iter_mut().flatten() {
+            cause.field = name(&cause.field);
+        }
+        self
     }
 }
 
@@ -134,6 +150,23 @@ impl Client {
         let answer = self.ask(Method::PUT, self.entity(kind, mesh, name)?, Some(entity)).await?;
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(answer.warnings),
+            _ => Err(ClientError::unexpected(&answer)),
+        }
+    }
+
+    /// Creates or replaces all of the entities or, if it refuses one, none. The server's warnings, as for
+    /// [`Client::put`].
+    pub(crate) async fn put_all<'a>(
+        &self,
+        entities: impl IntoIterator<Item = &'a Value>,
+    ) -> Result<Vec<String>, ClientError> {
+        let operations: Vec<Value> =
+            entities.into_iter().map(|entity| json!({"op": "put", "resource": entity})).collect();
+        let transaction = json!({"operations": operations});
+        let answer = self.ask(Method::POST, self.url(&["transactions"])?, Some(&transaction)).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.warnings),
+            StatusCode::NOT_FOUND => Err(ClientError::NoTransactions),
             _ => Err(ClientError::unexpected(&answer)),
         }
     }

@@ -12,7 +12,8 @@ use reqwest::{StatusCode, Url};
 
 use super::Target;
 use crate::{
-    document,
+    client::ClientError,
+    document::{self, Entity},
     http::{self, Http, Redirects, Request},
     pairs::Pairs,
     surroundings::Surroundings,
@@ -26,8 +27,8 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads YAML or JSON, one resource or several separated by `---`. Each replaces the whole resource of its type, mesh and
 /// name; its mesh is the one that it names, whatever --mesh says.
 ///
-/// All resources are checked before the first is sent. Then they are sent one after another, in the order of the file: if
-/// the control plane refuses one, those before it stay applied and those after it are not sent.
+/// Several are applied all or nothing, as one change: a proxy never sees half of them, and if the control plane refuses one,
+/// everything stays as it was.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ApplyArgs {
@@ -54,15 +55,60 @@ pub(super) async fn run(
     let values = args.var.iter().flat_map(Pairs::iter);
     let text = template::render(&text, values).context("error while replacing variables")?;
     let entities = document::read(&text).context("YAML contains invalid resource")?;
-    for document::Entity { kind, mesh, name, content } in &entities {
-        // Kuma 0.3.0 asks first, and sends nothing to what does not answer as a control plane does.
-        let _created_or_replaced = target.client.exists(*kind, mesh, name).await?;
-        for warning in target.client.put(*kind, mesh, name, content).await? {
-            surroundings.warn(&format!("{} {name}: {warning}", kind.name()))?;
+    match &entities[..] {
+        [entity] => apply_one(entity, target, surroundings).await,
+        _ => apply_all(&entities, target, surroundings).await,
+    }
+}
+
+/// As Kuma 0.3.0 does it, which asks first, and sends nothing to what does not answer as a control plane does.
+async fn apply_one(
+    Entity { kind, mesh, name, content }: &Entity,
+    target: &Target,
+    surroundings: &mut Surroundings<'_>,
+) -> anyhow::Result<()> {
+    let _created_or_replaced = target.client.exists(*kind, mesh, name).await?;
+    for warning in target.client.put(*kind, mesh, name, content).await? {
+        surroundings.warn(&format!("{} {name}: {warning}", kind.name()))?;
+    }
+    tracing::info!(kind = kind.name(), mesh, name, "applied");
+    Ok(())
+}
+
+async fn apply_all(
+    entities: &[Entity],
+    target: &Target,
+    surroundings: &mut Surroundings<'_>,
+) -> anyhow::Result<()> {
+    let contents = entities.iter().map(|entity| &entity.content);
+    let warnings = target.client.put_all(contents).await.map_err(|error| match error {
+        ClientError::Refused(refusal) => {
+            ClientError::Refused(refusal.with_fields(|field| in_document(field, entities)))
         }
+        other => other,
+    })?;
+    for warning in warnings {
+        surroundings.warn(&warning)?;
+    }
+    for Entity { kind, mesh, name, .. } in entities {
         tracing::info!(kind = kind.name(), mesh, name, "applied");
     }
     Ok(())
+}
+
+/// A field of the transaction as a field of the document that it came from.
+fn in_document(field: &str, entities: &[Entity]) -> String {
+    let parts = field.strip_prefix("operations[").and_then(|rest| rest.split_once("]."));
+    let found = parts.and_then(|(number, field)| {
+        let number: usize = number.parse().ok()?;
+        Some((number, entities.get(number)?, field.strip_prefix("resource.").unwrap_or(field)))
+    });
+    match found {
+        Some((i, Entity { kind, name, .. }, field)) => {
+            format!("document {} ({} {name}): {field}", i + 1, kind.name())
+        }
+        None => field.to_owned(),
+    }
 }
 
 async fn read(file: Option<&Path>, surroundings: &mut Surroundings<'_>) -> anyhow::Result<String> {

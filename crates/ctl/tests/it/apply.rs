@@ -17,36 +17,75 @@ networking:
 
 const EMPTY: &str = "";
 
-#[tokio::test]
-async fn each_resource_is_asked_for_and_then_put_whole_in_the_order_of_the_file() {
-    let api = FakeApi::start(&[
-        ("GET /meshes/demo", 200, r#"{"type":"Mesh","name":"demo"}"#),
-        ("PUT /meshes/demo", 200, EMPTY),
-        ("PUT /meshes/demo/dataplanes/web-1", 201, EMPTY),
-    ])
-    .await;
-    let kumactl = Kumactl::with(&api.address);
-    kumactl.write("demo.yaml", MESH_AND_DATAPLANE);
-    kumactl.run(&["apply", "-f", "demo.yaml", "--mesh", "other"]).await.expect(0, "", "");
+const DATAPLANE: &str = "\
+type: Dataplane
+mesh: demo
+name: web-1
+networking:
+  inbound:
+  - interface: 127.0.0.1:9080:8080
+    tags: {service: web}
+";
 
-    assert_eq!(
-        api.requests(),
-        [
-            "GET /meshes/demo",
-            "PUT /meshes/demo",
-            "GET /meshes/demo/dataplanes/web-1",
-            "PUT /meshes/demo/dataplanes/web-1",
-        ]
-    );
-    let put = &api.asked()[3];
+fn dataplane() -> Value {
+    json!({
+        "type": "Dataplane", "mesh": "demo", "name": "web-1",
+        "networking": {"inbound": [{"interface": "127.0.0.1:9080:8080", "tags": {"service": "web"}}]},
+    })
+}
+
+#[tokio::test]
+async fn a_resource_is_asked_for_and_then_put_whole() {
+    let api = FakeApi::start(&[("PUT /meshes/demo/dataplanes/web-1", 201, EMPTY)]).await;
+    let kumactl = Kumactl::with(&api.address);
+    kumactl.write("web.yaml", DATAPLANE);
+    kumactl.run(&["apply", "-f", "web.yaml", "--mesh", "other"]).await.expect(0, "", "");
+
+    assert_eq!(api.requests(), ["GET /meshes/demo/dataplanes/web-1", "PUT /meshes/demo/dataplanes/web-1"]);
+    let put = &api.asked()[1];
     assert_eq!(put.content_type.as_deref(), Some("application/json"));
     assert_eq!(put.accept.as_deref(), Some("application/json"));
     assert!(!put.body.contains('\n'));
-    let expected = json!({
-        "type": "Dataplane", "mesh": "demo", "name": "web-1",
-        "networking": {"inbound": [{"interface": "127.0.0.1:9080:8080", "tags": {"service": "web"}}]},
-    });
-    assert_eq!(serde_json::from_str::<Value>(&put.body).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Value>(&put.body).unwrap(), dataplane());
+}
+
+#[tokio::test]
+async fn several_resources_are_one_transaction_in_the_order_of_the_file() {
+    let done = r#"{"revision":"0000abcd-1","results":["created","created"]}"#;
+    let api = FakeApi::start(&[("POST /transactions", 200, done)]).await;
+    Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await.expect(0, "", "");
+    assert_eq!(api.requests(), ["POST /transactions"]);
+    let asked = &api.asked()[0];
+    assert_eq!(asked.content_type.as_deref(), Some("application/json"));
+    let expected = json!({"operations": [
+        {"op": "put", "resource": {"type": "Mesh", "name": "demo"}},
+        {"op": "put", "resource": dataplane()},
+    ]});
+    assert_eq!(serde_json::from_str::<Value>(&asked.body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn what_is_refused_of_several_is_named_by_its_document() {
+    let refused = r#"{"title":"Could not process the transaction","details":"Transaction is not valid","causes":[
+        {"field":"operations[1].resource.networking.inbound","message":"is odd"},{"field":"x","message":"y"}]}"#;
+    let api = FakeApi::start(&[("POST /transactions", 400, refused)]).await;
+    Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await.expect(
+        1,
+        "",
+        "\
+Error: Could not process the transaction (Transaction is not valid)
+* document 2 (Dataplane web-1): networking.inbound: is odd
+* x: y
+",
+    );
+}
+
+#[tokio::test]
+async fn a_control_plane_without_transactions_is_sent_nothing_else() {
+    let api = FakeApi::start(&[("POST /transactions", 404, "404 page not found")]).await;
+    let ran = Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await;
+    ran.expect_error(1, &["one resource at a time", "apply each of them alone"]);
+    assert_eq!(api.requests(), ["POST /transactions"]);
 }
 
 #[tokio::test]
@@ -65,11 +104,11 @@ async fn nothing_is_sent_when_one_document_is_wrong() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_after_what_was_refused() {
+async fn what_is_refused_is_said_with_every_cause() {
     let refused = r#"{"title":"Could not create a resource","details":"Resource is not valid","causes":[
         {"field":"logging.backends[0].name","message":"cannot be empty"},{"field":"name","message":"is odd"}]}"#;
     let api = FakeApi::start(&[("PUT /meshes/demo", 400, refused)]).await;
-    Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await.expect(
+    Kumactl::with(&api.address).run_with(&["apply"], "type: Mesh\nname: demo\n").await.expect(
         1,
         "",
         "\
@@ -90,7 +129,7 @@ async fn nothing_is_put_to_what_does_not_answer_as_a_control_plane() {
     ] {
         let api = FakeApi::start(&[("GET /meshes/demo", status, body)]).await;
         Kumactl::with(&api.address)
-            .run_with(&["apply", "-f", "-"], MESH_AND_DATAPLANE)
+            .run_with(&["apply", "-f", "-"], "type: Mesh\nname: demo\n")
             .await
             .expect(1, "", expected);
         assert_eq!(api.requests(), ["GET /meshes/demo"]);
