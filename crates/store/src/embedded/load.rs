@@ -1,12 +1,6 @@
 //! From rows to the present: read once, at the start. What cannot be read exactly is named and refused.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use model::{DataplaneInsight, Key, Kind, Spec};
 use rusqlite::{Connection, Row};
@@ -28,41 +22,32 @@ pub(super) enum LoadError {
 }
 
 /// Everything that the database holds.
-pub(super) fn load(database: &Connection, reads: &AtomicU64) -> Result<(State, History), LoadError> {
-    let select = Select { database, reads };
-    let mut state = State::empty(revision(&select)?);
-    resources(&select, &mut state)?;
-    insights(&select, &mut state)?;
-    secrets(&select, &mut state)?;
-    let history = changes(&select, &mut state)?;
+pub(super) fn load(database: &Connection) -> Result<(State, History), LoadError> {
+    let mut state = State::empty(revision(database)?);
+    resources(database, &mut state)?;
+    insights(database, &mut state)?;
+    secrets(database, &mut state)?;
+    let history = changes(database, &mut state)?;
     Ok((state, history))
 }
 
-/// The only way to read the database, so that [`crate::Store::reads`] is true.
-pub(super) struct Select<'a> {
-    pub(super) database: &'a Connection,
-    pub(super) reads: &'a AtomicU64,
-}
-
-impl Select<'_> {
-    pub(super) fn each(
-        &self,
-        sql: &str,
-        mut visit: impl FnMut(&Row<'_>) -> Result<(), LoadError>,
-    ) -> Result<(), LoadError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let mut statement = self.database.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            visit(row)?;
-        }
-        Ok(())
+/// Visits each row of a statement.
+pub(super) fn each(
+    database: &Connection,
+    sql: &str,
+    mut visit: impl FnMut(&Row<'_>) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    let mut statement = database.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        visit(row)?;
     }
+    Ok(())
 }
 
-fn revision(select: &Select<'_>) -> Result<Revision, LoadError> {
+fn revision(database: &Connection) -> Result<Revision, LoadError> {
     let (mut epoch, mut number) = (None, None);
-    select.each("SELECT key, value FROM meta", |row| {
+    each(database, "SELECT key, value FROM meta", |row| {
         let value = text(row, 1)?;
         match text(row, 0)? {
             "epoch" => epoch = u32::from_str_radix(value, 16).ok(),
@@ -77,11 +62,11 @@ fn revision(select: &Select<'_>) -> Result<Revision, LoadError> {
     }
 }
 
-fn resources(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
+fn resources(database: &Connection, state: &mut State) -> Result<(), LoadError> {
     let latest = state.present.revision;
     let sql = "SELECT kind, mesh, name, revision, created_ms, modified_ms, spec, checksum FROM resources
                ORDER BY kind, mesh, name";
-    select.each(sql, |row| {
+    each(database, sql, |row| {
         let key = key(row, 0)?;
         let spec_text = text(row, 6)?;
         let numbers: [i64; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
@@ -108,8 +93,8 @@ fn resources(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
     })
 }
 
-fn insights(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
-    select.each("SELECT mesh, name, insight, checksum FROM insights ORDER BY mesh, name", |row| {
+fn insights(database: &Connection, state: &mut State) -> Result<(), LoadError> {
+    each(database, "SELECT mesh, name, insight, checksum FROM insights ORDER BY mesh, name", |row| {
         let key = Key::new(Kind::Dataplane, text(row, 0)?, text(row, 1)?);
         let insight = text(row, 2)?;
         if rows::insight_checksum(&key.mesh, &key.name, insight) != row.get::<_, i64>(3)? {
@@ -125,8 +110,8 @@ fn insights(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
     })
 }
 
-fn secrets(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
-    select.each("SELECT scope, name, sealed, checksum FROM secrets ORDER BY scope, name", |row| {
+fn secrets(database: &Connection, state: &mut State) -> Result<(), LoadError> {
+    each(database, "SELECT scope, name, sealed, checksum FROM secrets ORDER BY scope, name", |row| {
         let key = SecretKey { scope: text(row, 0)?.into(), name: text(row, 1)?.into() };
         let sealed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
         if rows::secret_checksum(&key.scope, &key.name, sealed) != row.get::<_, i64>(3)? {
@@ -138,13 +123,13 @@ fn secrets(select: &Select<'_>, state: &mut State) -> Result<(), LoadError> {
     })
 }
 
-fn changes(select: &Select<'_>, state: &mut State) -> Result<History, LoadError> {
+fn changes(database: &Connection, state: &mut State) -> Result<History, LoadError> {
     let latest = state.present.revision.number;
     let mut begins_after = latest;
     let mut changes = VecDeque::new();
     let sql = "SELECT kind, mesh, name, revision, seq, at_ms, author, spec, checksum FROM changes
                ORDER BY revision, seq";
-    select.each(sql, |row| {
+    each(database, sql, |row| {
         let key = key(row, 0)?;
         let numbers: [i64; 3] = [row.get(3)?, row.get(4)?, row.get(5)?];
         let author = text(row, 6)?;

@@ -34,7 +34,7 @@ use writer::{Job, QUEUE_WRITES, Writer};
 /// Dropping it waits until what has queued is written, and closes the file.
 pub struct EmbeddedStore {
     published: Arc<Published>,
-    reads: AtomicU64,
+    reads: Arc<AtomicU64>,
     /// `None` only while it is dropped: the end of the queue ends the thread.
     queue: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -59,7 +59,7 @@ impl EmbeddedStore {
     }
 
     pub fn open_with(path: &Path, epoch_if_new: u32, options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let reads = AtomicU64::new(0);
+        let reads = Arc::new(AtomicU64::new(0));
         let (database, state, history) = open::open(path, epoch_if_new, options.max_pages, &reads)?;
         tracing::info!(
             path = %path.display(),

@@ -1,14 +1,24 @@
 //! Opening the file: is it one of ours, of a version that we know, whole, and ours alone to read?
 
 use std::{
-    fs, io, num::NonZeroU32, os::unix::fs::PermissionsExt, path::Path, sync::atomic::AtomicU64,
+    fs, io,
+    num::NonZeroU32,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, MAIN_DB};
+use rusqlite::{
+    Connection, ErrorCode, MAIN_DB,
+    trace::{TraceEvent, TraceEventCodes},
+};
 
 use super::{
-    load::{self, LoadError, Select},
+    load::{self, LoadError},
     schema::{self, APPLICATION_ID, CreateError, FILE_MODE, SCHEMA_VERSION, with_suffix},
 };
 use crate::{OpenError, apply::State, history::History};
@@ -23,20 +33,33 @@ pub(super) fn open(
     path: &Path,
     epoch_if_new: u32,
     max_pages: Option<NonZeroU32>,
-    reads: &AtomicU64,
+    reads: &Arc<AtomicU64>,
 ) -> Result<(Connection, State, History), OpenError> {
     let file = Named(path);
     file.create_if_absent(epoch_if_new)?;
-    let database = Connection::open_with_flags(path, schema::flags()).map_err(|error| file.sqlite(&error))?;
-    let select = Select { database: &database, reads };
-    file.check_identity(&select)?;
+    let mut database =
+        Connection::open_with_flags(path, schema::flags()).map_err(|error| file.sqlite(&error))?;
+    count_reads(&mut database, reads.clone()).map_err(|error| file.sqlite(&error))?;
+    file.check_identity(&database)?;
     file.configure(&database, max_pages)?;
     for suffix in ["", "-wal", "-shm"] {
         file.keep_private(&with_suffix(path, suffix))?;
     }
-    file.check_whole(&select)?;
-    let (state, history) = load::load(&database, reads).map_err(|error| file.load(error))?;
+    file.check_whole(&database)?;
+    let (state, history) = load::load(&database).map_err(|error| file.load(error))?;
     Ok((database, state, history))
+}
+
+/// Counts what SQLite itself says that it runs, so that no statement of ours can read unnoticed.
+fn count_reads(database: &mut Connection, reads: Arc<AtomicU64>) -> rusqlite::Result<()> {
+    let count = move |event: TraceEvent<'_>| {
+        if let TraceEvent::Stmt(_, sql) = event
+            && sql.trim_start().get(..6).is_some_and(|verb| verb.eq_ignore_ascii_case("select"))
+        {
+            reads.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    database.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count))
 }
 
 /// The file, for errors to say where.
@@ -78,9 +101,9 @@ impl Named<'_> {
     }
 
     /// Before anything is changed: it may be another program's.
-    fn check_identity(&self, select: &Select<'_>) -> Result<(), OpenError> {
-        let application_id = self.pragma(select, "PRAGMA application_id")?;
-        let schema = self.pragma(select, "PRAGMA user_version")?;
+    fn check_identity(&self, database: &Connection) -> Result<(), OpenError> {
+        let application_id = self.pragma(database, "PRAGMA application_id")?;
+        let schema = self.pragma(database, "PRAGMA user_version")?;
         let path = self.text();
         match (application_id, schema) {
             (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
@@ -117,9 +140,9 @@ impl Named<'_> {
         }
     }
 
-    fn check_whole(&self, select: &Select<'_>) -> Result<(), OpenError> {
+    fn check_whole(&self, database: &Connection) -> Result<(), OpenError> {
         let mut findings = String::new();
-        let checked = select.each("PRAGMA quick_check(1)", |row| {
+        let checked = load::each(database, "PRAGMA quick_check(1)", |row| {
             findings = row.get(0)?;
             Ok(())
         });
@@ -127,9 +150,9 @@ impl Named<'_> {
         if findings == "ok" { Ok(()) } else { Err(self.damaged(&findings)) }
     }
 
-    fn pragma(&self, select: &Select<'_>, sql: &str) -> Result<i64, OpenError> {
+    fn pragma(&self, database: &Connection, sql: &str) -> Result<i64, OpenError> {
         let mut value = 0;
-        let read = select.each(sql, |row| {
+        let read = load::each(database, sql, |row| {
             value = row.get(0)?;
             Ok(())
         });
