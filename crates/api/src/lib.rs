@@ -16,6 +16,7 @@
 mod audit;
 mod bootstrap;
 mod conditions;
+mod connections;
 mod cors;
 mod hosts;
 mod idle;

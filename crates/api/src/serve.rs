@@ -1,14 +1,17 @@
 //! Accepting connections, HTTP/1.1 and HTTP/2 alike, so that no peer can hold more than its share.
 
 use std::{
-    collections::BTreeMap,
     io,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{Router, body::Body};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -16,12 +19,16 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     task::JoinSet,
 };
 use tower::ServiceExt;
 
-use crate::{idle::IdleLimit, watch::Closing};
+use crate::{
+    connections::{self, Connection, Connections},
+    idle::IdleLimit,
+    watch::Closing,
+};
 
 /// How much of the server one client may have, and for how long.
 #[derive(Clone, Debug)]
@@ -37,9 +44,11 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// How long a connection may last on which no byte moves.
     pub idle_timeout: Duration,
-    /// Connections at a time. Whoever comes when there are so many waits in the listener's queue.
+    /// Connections at a time. For whoever comes when there are so many, the one that has rested longest ends; when none
+    /// rests, the newcomer waits.
     pub connections: usize,
-    /// Connections at a time from one address. Those beyond are closed at once.
+    /// Connections at a time from one address. For one beyond, the one of them that has rested longest ends; when none
+    /// rests, the new one is closed at once.
     pub connections_per_peer: usize,
     /// How long the requests that are under way when the server stops may take.
     pub shutdown_grace: Duration,
@@ -84,52 +93,42 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let slots = Arc::new(Semaphore::new(limits.connections));
-    let peers = Arc::new(Peers::default());
+    let all = Connections::new(limits.connections, limits.connections_per_peer);
     let (closing, closed) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    // Accepted, and waiting for a place.
+    let mut arrived: Option<(TcpStream, SocketAddr)> = None;
     tokio::pin!(shutdown);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &slots) => accepted,
-            // Ended tasks are taken out as they end, so that their number is the number of connections.
-            Some(_) = connections.join_next() => continue,
-        };
-        let (stream, peer, slot) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%address, %error, "a connection could not be accepted");
-                if !is_the_peers(&error) {
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+            // Ended tasks are taken out as they end.
+            Some(_) = tasks.join_next() => {}
+            accepted = listener.accept(), if arrived.is_none() => match accepted {
+                Ok(accepted) => arrived = Some(accepted),
+                Err(error) => {
+                    tracing::warn!(%address, %error, "a connection could not be accepted");
+                    if !is_the_peers(&error) {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
-                continue;
+            },
+            place = all.place(), if arrived.is_some() => {
+                let Some((stream, peer)) = arrived.take() else { continue };
+                let Some(connection) = all.admit(peer.ip(), place) else {
+                    tracing::debug!(%peer, "closed: too many connections from one address");
+                    continue;
+                };
+                let serving = Serving { peer, connection, router: router.clone(), limits: limits.clone() };
+                tasks.spawn(serving.serve(stream, closed.clone()));
             }
-        };
-        let Some(share) = peers.admit(peer.ip(), limits.connections_per_peer) else {
-            tracing::debug!(%peer, "closed: too many connections from one address");
-            continue;
-        };
-        let serving = serve_connection(stream, peer, router.clone(), limits.clone(), closed.clone());
-        connections.spawn(async move {
-            serving.await;
-            drop((share, slot));
-        });
+        }
     }
-    drop(listener);
+    drop((listener, arrived));
     closing.send_replace(());
     drop(closed);
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
     Ok(())
-}
-
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
 }
 
 /// A peer that went away before it was accepted says nothing about the next one.
@@ -138,39 +137,76 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(
-    stream: TcpStream,
+/// One connection and all that serves it.
+struct Serving {
     peer: SocketAddr,
+    connection: Arc<Connection>,
     router: Router,
     limits: Limits,
-    mut closing: watch::Receiver<()>,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
-    }
-    let watches = Closing(closing.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(watches.clone());
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    let builder = connection_builder(&limits);
-    let stream = TokioIo::new(IdleLimit::new(stream, limits.idle_timeout));
-    let connection = builder.serve_connection(stream, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = closing.changed() => {
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(limits.shutdown_grace, connection).await {
-                Ok(ended) => ended,
-                Err(_elapsed) => return tracing::warn!(%peer, "cut off: its request outlived the grace"),
-            }
+}
+
+impl Serving {
+    async fn serve(self, stream: TcpStream, mut closing: watch::Receiver<()>) {
+        let Self { peer, connection, router, limits } = self;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY could not be set");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended badly");
+        let watches = Closing(closing.clone());
+        let requests = connection.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let under_way = requests.request();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(watches.clone());
+            request.extensions_mut().insert(Peer(peer));
+            let answered = router.clone().oneshot(request);
+            async move { answered.await.map(|answer| answer.map(|body| UntilSent { body, under_way })) }
+        });
+        let builder = connection_builder(&limits);
+        let stream = TokioIo::new(IdleLimit::new(stream, limits.idle_timeout));
+        let serving = builder.serve_connection(stream, service);
+        tokio::pin!(serving);
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = connection.ended() => return tracing::debug!(%peer, "ended at rest, to make room"),
+            _ = closing.changed() => {
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(limits.shutdown_grace, serving).await {
+                    Ok(ended) => ended,
+                    Err(_elapsed) => return tracing::warn!(%peer, "cut off: its request outlived the grace"),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "a connection ended badly");
+        }
+    }
+}
+
+/// The body of an answer: until it is sent, its request is under way.
+struct UntilSent {
+    body: Body,
+    /// Ends as this is dropped.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    under_way: connections::Request,
+}
+
+impl http_body::Body for UntilSent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -188,38 +224,4 @@ fn connection_builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(HTTP2_STREAMS)
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX));
     builder
-}
-
-/// How many connections each address has.
-#[derive(Debug, Default)]
-struct Peers(Mutex<BTreeMap<IpAddr, usize>>);
-
-/// One connection of an address, until it is dropped.
-struct Share {
-    peers: Arc<Peers>,
-    address: IpAddr,
-}
-
-impl Peers {
-    fn admit(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Share> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Share { peers: self.clone(), address })
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut counts = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
 }

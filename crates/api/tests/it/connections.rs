@@ -98,43 +98,65 @@ async fn a_head_has_its_limit() {
     assert_eq!(get(server.address, "/").await.status, 200);
 }
 
-#[tokio::test]
-async fn connections_beyond_a_peer_s_share_are_closed() {
-    let server = server(|limits| limits.connections_per_peer = 1).await;
-    let mut first = TcpStream::connect(server.address).await.unwrap();
-    first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    let mut begun = [0; 8];
-    first.read_exact(&mut begun).await.unwrap();
-    let mut second = TcpStream::connect(server.address).await.unwrap();
-    assert_eq!(read_to_end(&mut second).await, "");
-    drop(first);
-    // The share comes back as soon as the server has seen the end of the first.
-    let answered = async {
-        loop {
-            let mut stream = TcpStream::connect(server.address).await.unwrap();
-            let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-            if read_to_end(&mut stream).await.starts_with("HTTP/1.1 200") {
-                break;
-            }
-        }
-    };
-    timeout(DEADLINE, answered).await.unwrap();
+/// A request under way: its body is still to come.
+async fn at_work(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "PUT /meshes/demo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                content-type: application/json\r\ncontent-length: 29\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body, so it has begun.
+    let mut go_on = [0; 25];
+    timeout(DEADLINE, stream.read_exact(&mut go_on)).await.unwrap().unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+async fn finish(mut stream: TcpStream) {
+    stream.write_all(br#"{"type":"Mesh","name":"demo"}"#).await.unwrap();
+    assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 201"));
+}
+
+/// Answered once, and kept open.
+async fn at_rest(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        answer.push(char::from(timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap()));
+    }
+    stream
 }
 
 #[tokio::test]
-async fn whoever_comes_when_all_connections_are_taken_waits() {
-    let server = server(|limits| limits.connections = 1).await;
-    let mut first = TcpStream::connect(server.address).await.unwrap();
-    first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    let mut begun = [0; 8];
-    first.read_exact(&mut begun).await.unwrap();
+async fn a_peer_beyond_its_share_gives_up_a_connection_at_rest_but_none_at_work() {
+    let server = server(|limits| limits.connections_per_peer = 2).await;
+    let working = at_work(&server).await;
+    let mut resting = at_rest(&server).await;
+    let also_working = at_work(&server).await;
+    assert_eq!(read_to_end(&mut resting).await, "");
+
+    let mut beyond = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(read_to_end(&mut beyond).await, "");
+    drop(also_working);
+    finish(working).await;
+}
+
+#[tokio::test]
+async fn when_all_connections_are_taken_those_at_rest_make_room_and_those_at_work_do_not() {
+    let server = server(|limits| limits.connections = 2).await;
+    let working = at_work(&server).await;
+    let mut resting = at_rest(&server).await;
+    let also_working = at_work(&server).await;
+    assert_eq!(read_to_end(&mut resting).await, "");
+
     let waiting = tokio::spawn({
         let address = server.address;
         async move { get(address, "/").await.status }
     });
     tokio::task::yield_now().await;
-    drop(first);
+    finish(working).await;
     assert_eq!(waiting.await.unwrap(), 200);
+    drop(also_working);
 }
 
 #[tokio::test]
