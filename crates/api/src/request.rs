@@ -55,7 +55,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
     let origin = known.and_then(|route| api.cors.allowed(route, &parts.headers));
 
     // A fault of ours takes down the request that met it, and no other.
-    let answered = AssertUnwindSafe(answer(api, &caller, route.clone(), &parts, body)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(api, &caller, &route, &parts, body)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Refusal::internal(title::REQUEST, &"it panicked")));
     let mut answer = answered.unwrap_or_else(|refusal| {
         if is_worth_a_line(&parts.method, refusal.status) {
@@ -74,7 +74,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
 async fn answer(
     api: &Arc<Api>,
     caller: &Caller,
-    route: Result<Option<Route>, NotUtf8>,
+    route: &Result<Option<Route>, NotUtf8>,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -85,22 +85,22 @@ async fn answer(
         Err(error) => return Err(Refusal::bad_request(title::REQUEST, error.to_string())),
     };
     if api.cors.is_preflight(&parts.method, &parts.headers) {
-        let answer = api.cors.preflight(&route, methods(api, &route), &parts.headers)?;
+        let answer = api.cors.preflight(route, methods(api, route), &parts.headers)?;
         return Ok(answer.map(Body::from));
     }
-    refuse_other_methods(api, &route, &parts.method)?;
+    refuse_other_methods(api, route, &parts.method)?;
     let query = Query::of(&parts.uri);
     if matches!(parts.method, Method::GET | Method::HEAD) {
         min_revision::wait(&*api.store, &parts.headers).await?;
-        return match watched(&route, &query)? {
+        return match watched(route, &query)? {
             Some(watched) => {
                 let closing = parts.extensions.get::<Closing>().cloned();
                 watch::watch(&api.store, watched, &query, &parts.headers, closing)
             }
-            None => Ok(get(api, &route, parts, &query, &asked)?.map(Body::from)),
+            None => Ok(get(api, route, parts, &query, &asked)?.map(Body::from)),
         };
     }
-    if api.cors.allowed(&route, &parts.headers).is_none() {
+    if api.cors.allowed(route, &parts.headers).is_none() {
         api.hosts.admit_write(&parts.headers, &asked)?;
     }
     min_revision::wait(&*api.store, &parts.headers).await?;
@@ -129,20 +129,26 @@ fn refuse_other_methods(api: &Api, route: &Route, method: &Method) -> Result<(),
 
 /// What a GET watches, if it asks for that.
 fn watched(route: &Route, query: &Query) -> Result<Option<Watched>, Refusal> {
+    if query.get("watch").is_none() {
+        return Ok(None);
+    }
+    let watched = match route {
+        Route::Item(key) => Some(Watched::Item(key.clone())),
+        Route::Collection { kind, mesh } => {
+            let name = query.name().map(str::to_owned);
+            Some(Watched::Collection { kind: *kind, mesh: mesh.clone(), name })
+        }
+        Route::Overviews { .. } | Route::Overview(_) | Route::Insights { .. } | Route::Insight(_) => None,
+        _ => return Ok(None),
+    };
     if !watch::is_asked(query)? {
         return Ok(None);
     }
-    match route {
-        Route::Item(key) => Ok(Some(Watched::Item(key.clone()))),
-        Route::Collection { kind, mesh } => {
-            let name = query.name().map(str::to_owned);
-            Ok(Some(Watched::Collection { kind: *kind, mesh: mesh.clone(), name }))
-        }
-        _ => {
-            let details = "Only resources and their collections can be watched: nothing else has revisions.";
-            Err(Refusal::bad_request(title::REQUEST, details))
-        }
-    }
+    watched.map(Some).ok_or_else(|| {
+        let details =
+            "Only resources and their collections can be watched: what is known of proxies has no revisions.";
+        Refusal::bad_request(title::RETRIEVE_LIST, details)
+    })
 }
 
 fn get(
@@ -187,7 +193,7 @@ fn get(
 async fn change(
     api: &Arc<Api>,
     caller: &Caller,
-    route: Route,
+    route: &Route,
     parts: &Parts,
     query: &Query,
     body: Body,
@@ -196,9 +202,9 @@ async fn change(
     let caller = caller.clone();
     match route {
         Route::Item(key) if parts.method == Method::PUT => {
-            write::put(api, caller, key, write::Head { headers, query }, body).await
+            write::put(api, caller, key.clone(), write::Head { headers, query }, body).await
         }
-        Route::Item(key) => write::delete(api, caller, key, write::Head { headers, query }).await,
+        Route::Item(key) => write::delete(api, caller, key.clone(), write::Head { headers, query }).await,
         Route::Transactions => transaction::commit(api, caller, headers, query, body).await,
         Route::Tokens if !api.tokens_enabled => {
             let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";

@@ -254,7 +254,7 @@ async fn what_cannot_be_watched_says_so() {
             "/dataplanes+insights?watch=true",
             vec![],
             400,
-            "Only resources and their collections can be watched: nothing else has revisions.",
+            "Only resources and their collections can be watched: what is known of proxies has no revisions.",
         ),
         (
             "/meshes?watch=true",
