@@ -1,5 +1,5 @@
-//! Everything that `plan` is expected to say to an Envoy, judged by a real one: the resources of every case, and every form
-//! of bootstrap.
+//! Everything that `plan` is expected to say to an Envoy, judged by a real one: the resources of every case, every raw
+//! resource that it takes from a user, and every form of bootstrap.
 
 use std::{
     fs,
@@ -19,13 +19,20 @@ const KUMA_DP_WORK_DIR: &str = "/run/kuma-dp";
 /// Fails at the first case that Envoy refuses or warns about, and names it.
 pub(crate) fn validate(program: &Path) -> anyhow::Result<()> {
     let envoy = Envoy::new(program)?;
-    for case in expected("cases")? {
+    for case in expected("cases", "envoy.yaml")? {
         let resources: Vec<Value> = serde_saphyr::from_str(&read(&case)?)
             .with_context(|| format!("{} is not a list of resources", case.display()))?;
         validate_resources(&envoy, &resources).with_context(|| case.display().to_string())?;
     }
+    for case in expected("raw", "out.yaml")?.into_iter().filter(|case| case.exists()) {
+        let resource: Value = serde_saphyr::from_str(&read(&case)?)
+            .with_context(|| format!("{} is not a resource", case.display()))?;
+        // What users wrote may be deprecated, which is theirs to change.
+        let config = static_config::around(&resource).with_context(|| case.display().to_string())?;
+        envoy.accept(&config.to_string()).with_context(|| case.display().to_string())?;
+    }
     write_secrets(envoy.work_dir())?;
-    for case in expected("bootstraps")? {
+    for case in expected("bootstraps", "envoy.yaml")? {
         let bootstrap = read(&case)?.replace(KUMA_DP_WORK_DIR, &envoy.work_dir().to_string_lossy());
         envoy.validate(&bootstrap).with_context(|| case.display().to_string())?;
     }
@@ -38,13 +45,13 @@ fn validate_resources(envoy: &Envoy, resources: &[Value]) -> anyhow::Result<()> 
     envoy.validate(&in_place).context("with endpoints and filters in place")
 }
 
-/// The `envoy.yaml` of each case.
-fn expected(folder: &str) -> anyhow::Result<Vec<PathBuf>> {
+/// The file of each case that has what Envoy is told, whether or not it is there.
+fn expected(folder: &str, file: &str) -> anyhow::Result<Vec<PathBuf>> {
     let folder = repository().join(TESTS).join(folder);
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let cases = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
     let mut expected: Vec<_> =
-        cases.into_iter().filter(|case| case.is_dir()).map(|case| case.join("envoy.yaml")).collect();
+        cases.into_iter().filter(|case| case.is_dir()).map(|case| case.join(file)).collect();
     ensure!(!expected.is_empty(), "no cases in {}", folder.display());
     expected.sort();
     Ok(expected)

@@ -1,7 +1,9 @@
-//! Envoy's descriptors: what a program must know to read and print any of its messages.
+//! Envoy's descriptors: what a program must know to read and print any of its messages, one blob for each of its APIs.
 //!
-//! The source is the .proto files inside the envoy-types package, of just the version that the workspace is locked to, so
-//! that the descriptors and the compiled types cannot differ.
+//! The sources are the .proto files inside two packages. Those of v3 come from envoy-types, in just the version that the
+//! workspace is locked to, so that the descriptors and the compiled types cannot differ. Those of v2, which users wrote
+//! resources in and Envoy has forgotten, come from data-plane-api; `xtask/envoy-v2` says why that is a workspace of its
+//! own.
 
 use std::{
     collections::BTreeSet,
@@ -20,47 +22,88 @@ use serde_json::Value;
 
 use crate::repository;
 
-const BLOB: &str = "crates/plan/src/generated/envoy_v3.bin";
+struct Blob {
+    path: &'static str,
+    /// The workspace that depends on the package.
+    workspace: &'static str,
+    package: &'static str,
+    /// The folders of the package that import paths start in.
+    roots: &'static [&'static str],
+    /// Whether resources are made of what is in the file of this import path. Its imports come along.
+    is_wanted: fn(&str) -> bool,
+}
 
-const PACKAGE: &str = "envoy-types";
-
-/// The folders of the package that import paths start in.
-const ROOTS: &[&str] = &[
-    "data-plane-api",
-    "googleapis",
-    "protoc-gen-validate",
-    "xds",
-    "opentelemetry-proto",
-    "client_model",
-    "cel-spec/proto",
-    "ratelimit/api",
+const BLOBS: [Blob; 2] = [
+    Blob {
+        path: "crates/plan/src/generated/envoy_v3.bin",
+        workspace: ".",
+        package: "envoy-types",
+        roots: &[
+            "proto/data-plane-api",
+            "proto/googleapis",
+            "proto/protoc-gen-validate",
+            "proto/xds",
+            "proto/opentelemetry-proto",
+            "proto/client_model",
+            "proto/cel-spec/proto",
+            "proto/ratelimit/api",
+        ],
+        is_wanted: |file| {
+            ["envoy/", "xds/", "udpa/", "google/rpc/status.proto"]
+                .iter()
+                .any(|wanted| file.starts_with(wanted))
+        },
+    },
+    Blob {
+        path: "crates/plan/src/generated/envoy_v2.bin",
+        workspace: "xtask/envoy-v2",
+        package: "data-plane-api",
+        roots: &[
+            "data-plane-api",
+            "googleapis",
+            "protoc-gen-validate",
+            "xds",
+            "opentelemetry-proto",
+            "client_model",
+            "opencensus-proto/src",
+        ],
+        is_wanted: is_resource_of_v2,
+    },
 ];
 
-/// What resources are made of. Imports come along.
-const WANTED: &[&str] = &["envoy/", "xds/", "udpa/", "google/rpc/status.proto"];
+/// The package has v3 beside v2, and services beside what they serve.
+fn is_resource_of_v2(file: &str) -> bool {
+    let folders = ["envoy/api/v2/", "envoy/config/", "envoy/type/"];
+    folders.iter().any(|folder| file.starts_with(folder)) && !file.contains("/v3/")
+}
 
 pub(crate) fn write() -> anyhow::Result<()> {
-    let path = repository().join(BLOB);
-    let blob = compile()?;
-    fs::write(&path, blob).with_context(|| format!("cannot write {}", path.display()))
+    for blob in BLOBS {
+        let path = repository().join(blob.path);
+        fs::write(&path, compile(&blob)?).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn check() -> anyhow::Result<()> {
-    let path = repository().join(BLOB);
-    let committed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    ensure!(
-        committed == compile()?,
-        "{BLOB} is out of date: run `cargo run -p xtask -- descriptors` and commit it"
-    );
+    for blob in BLOBS {
+        let path = repository().join(blob.path);
+        let committed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        ensure!(
+            committed == compile(&blob)?,
+            "{} is out of date: run `cargo run -p xtask -- descriptors` and commit it",
+            blob.path
+        );
+    }
     Ok(())
 }
 
 /// The encoded `FileDescriptorSet`, options of all extensions included.
-fn compile() -> anyhow::Result<Vec<u8>> {
-    let proto = package_folder()?.join("proto");
-    let roots: Vec<_> = ROOTS.iter().map(|root| proto.join(root)).collect();
+fn compile(blob: &Blob) -> anyhow::Result<Vec<u8>> {
+    let package = package_folder(blob)?;
+    let roots: Vec<_> = blob.roots.iter().map(|root| package.join(root)).collect();
     let mut pool = DescriptorPool::new();
-    for name in wanted_files(&roots)? {
+    for name in wanted_files(&roots, blob.is_wanted)? {
         // A compiler for each, because protox resolves a relative name against every file that it has loaded, and protoc
         // only against those that are imported. And encoded, because its decoded form drops custom options.
         let mut resolver = ChainFileResolver::new();
@@ -76,30 +119,30 @@ fn compile() -> anyhow::Result<Vec<u8>> {
 }
 
 /// Where cargo has unpacked the package, in the version that the workspace is locked to.
-fn package_folder() -> anyhow::Result<PathBuf> {
+fn package_folder(Blob { workspace, package, .. }: &Blob) -> anyhow::Result<PathBuf> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
-        .current_dir(repository())
+        .current_dir(repository().join(workspace))
         .output()
         .context("cannot run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    let mut found = packages.filter(|package| package["name"] == PACKAGE);
+    let mut found = packages.filter(|found| found["name"] == *package);
     match (found.next().and_then(|package| package["manifest_path"].as_str()), found.next()) {
         (Some(manifest), None) => Ok(Path::new(manifest).with_file_name("")),
-        (None, _) => bail!("the workspace does not depend on {PACKAGE}"),
-        (_, Some(_)) => bail!("the workspace depends on more than one version of {PACKAGE}"),
+        (None, _) => bail!("the workspace does not depend on {package}"),
+        (_, Some(_)) => bail!("the workspace depends on more than one version of {package}"),
     }
 }
 
 /// Import paths, sorted.
-fn wanted_files(roots: &[PathBuf]) -> anyhow::Result<BTreeSet<String>> {
+fn wanted_files(roots: &[PathBuf], is_wanted: fn(&str) -> bool) -> anyhow::Result<BTreeSet<String>> {
     let mut wanted = BTreeSet::new();
     for root in roots {
         let files = proto_files(root)?;
         let names = files.iter().filter_map(|file| import_path(root, file));
-        wanted.extend(names.filter(|name| WANTED.iter().any(|prefix| name.starts_with(prefix))));
+        wanted.extend(names.filter(|name| is_wanted(name)));
     }
     Ok(wanted)
 }

@@ -27,6 +27,14 @@ impl Envoy {
 
     /// Fails, with Envoy's words, if it refuses the configuration (JSON or YAML) or warns about it.
     pub(crate) fn validate(&self, config: &str) -> anyhow::Result<()> {
+        let log = self.accept(config)?;
+        // A field that is deprecated, or an update from a file that it ignores.
+        ensure!(!log.contains("[warning]"), "Envoy warns:\n{log}");
+        Ok(())
+    }
+
+    /// What Envoy says of the configuration (JSON or YAML). Fails, with those words, if it refuses it.
+    pub(crate) fn accept(&self, config: &str) -> anyhow::Result<String> {
         let file = self.work_dir.path().join("envoy.yaml");
         fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
         let output = Command::new(&self.program)
@@ -36,8 +44,6 @@ impl Envoy {
             .with_context(|| format!("cannot run {}", self.program.display()))?;
         let log = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "Envoy refuses it:\n{log}");
-        // A field that is deprecated, or an update from a file that it ignores.
-        ensure!(!log.contains("[warning]"), "Envoy warns:\n{log}");
-        Ok(())
+        Ok(log.into_owned())
     }
 }

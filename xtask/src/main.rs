@@ -18,7 +18,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write Envoy's descriptors, from the .proto files in the envoy-types package, to where `plan` embeds them
+    /// Write Envoy's descriptors, of its v3 API and its v2 API, to where `plan` embeds them
     Descriptors {
         /// Compare instead: fail if what is committed is not what would be written
         #[arg(long)]

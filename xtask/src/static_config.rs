@@ -2,9 +2,10 @@
 //! control plane.
 //!
 //! Validation does not wait for what comes over a stream, and never sees it. So there are two forms: resources as they are
-//! sent, which refer to a stream, and resources with what they refer to in place.
+//! sent, which refer to a stream, and resources with what they refer to in place. A resource of a user's own is validated
+//! alone, with just enough around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const LOAD_ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
+const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 
 /// Clusters and listeners as they are sent. They need a stream to refer to; nothing ever connects to it.
@@ -27,6 +31,64 @@ pub(crate) fn as_sent(resources: &[Value]) -> anyhow::Result<Value> {
         },
     });
     Ok(config)
+}
+
+/// One resource, with the clusters that it names, and with the listener or the cluster that it is a part of.
+pub(crate) fn around(resource: &Value) -> anyhow::Result<Value> {
+    let mut inner = resource.clone();
+    remove(&mut inner, "@type");
+    let (mut resources, mut secrets) = (Vec::new(), Vec::new());
+    match resource["@type"].as_str().context("a resource has no type")? {
+        CLUSTER | LISTENER => resources.push(resource.clone()),
+        LOAD_ASSIGNMENT => {
+            let cluster = json!({
+                "@type": CLUSTER, "name": inner["cluster_name"], "type": "STATIC", "load_assignment": inner,
+            });
+            resources.push(cluster);
+        }
+        ROUTES => resources.push(listener_with(&inner)),
+        VIRTUAL_HOST => resources.push(listener_with(&json!({ "virtual_hosts": [inner] }))),
+        SECRET => secrets.push(inner),
+        other => anyhow::bail!("no configuration is known that has a {other} in it"),
+    }
+    let is_there = |name: &str| resources.iter().any(|resource| resource["name"] == name);
+    let mut missing = clusters_named_in(resource);
+    missing.retain(|name| !is_there(name));
+    let empty = |name| json!({ "@type": CLUSTER, "name": name, "type": "STATIC", "connect_timeout": "1s" });
+    resources.extend(missing.into_iter().map(empty));
+    let mut config = as_sent(&resources)?;
+    config["static_resources"]["secrets"] = secrets.into();
+    Ok(config)
+}
+
+fn listener_with(routes: &Value) -> Value {
+    let filters = "type.googleapis.com/envoy.extensions.filters";
+    let http = json!({ "@type": format!("{filters}.http.router.v3.Router") });
+    let manager = json!({
+        "@type": format!("{filters}.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "http",
+        "route_config": routes,
+        "http_filters": [{ "name": "router", "typed_config": http }],
+    });
+    json!({
+        "@type": LISTENER,
+        "name": "the listener",
+        "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+        "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }],
+    })
+}
+
+/// Wherever they stand: routes, TCP proxies and gRPC services name clusters in just one of two fields.
+fn clusters_named_in(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(fields) => {
+            let named =
+                ["cluster", "cluster_name"].into_iter().filter_map(|field| fields.get(field)?.as_str());
+            named.map(str::to_owned).chain(fields.values().flat_map(clusters_named_in)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(clusters_named_in).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Endpoints stand in their clusters and filters in their listeners, where Envoy validates them too.
@@ -159,6 +221,34 @@ mod tests {
             (filter.get("config_discovery"), &filter["typed_config"]["cluster"]),
             (None, &json!("backend"))
         );
+    }
+
+    #[test]
+    fn around_a_resource_are_the_clusters_that_it_names_and_what_it_is_a_part_of() {
+        let names = |config: &Value, of: &str| -> Vec<String> {
+            let resources = config["static_resources"][of].as_array().unwrap();
+            resources.iter().map(|resource| resource["name"].as_str().unwrap().to_owned()).collect()
+        };
+        let route = json!({ "match": { "prefix": "/" }, "route": { "cluster": "backend" } });
+        let host = json!({ "@type": VIRTUAL_HOST, "name": "all", "domains": ["*"], "routes": [route] });
+        let assignment = json!({ "@type": LOAD_ASSIGNMENT, "cluster_name": "backend", "endpoints": [{}] });
+        for (resource, listeners, clusters) in [
+            (&resources()[2], vec!["in"], vec![STREAM]),
+            (&host, vec!["the listener"], vec!["backend", STREAM]),
+            (&assignment, vec![], vec!["backend", STREAM]),
+        ] {
+            let config = around(resource).unwrap();
+            assert_eq!(
+                (names(&config, "listeners"), names(&config, "clusters")),
+                (to_owned(&listeners), to_owned(&clusters))
+            );
+        }
+        let secret = json!({ "@type": SECRET, "name": "ca" });
+        assert_eq!(names(&around(&secret).unwrap(), "secrets"), ["ca"]);
+    }
+
+    fn to_owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]

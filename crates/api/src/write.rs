@@ -128,7 +128,7 @@ fn judge(key: &Key, format: Format, body: &[u8], title: &'static str) -> Result<
     refuse_any(document.envelope.check(key.kind, &key.mesh, &key.name), title::PROCESS)?;
     let mut spec = document.spec;
     spec.set_defaults();
-    refuse_any(spec.validate(), title)?;
+    refuse_any(plan::check(&spec), title)?;
     Ok(Arc::new(spec))
 }
 

@@ -33,6 +33,12 @@ pub mod envoy;
 
 pub mod bootstrap;
 
+mod check;
+pub mod raw;
+
+mod descriptors;
+
+pub use check::check;
 pub use endpoints::{Endpoint, EndpointSet};
 pub use part::Part;
 pub use proxy_plan::{

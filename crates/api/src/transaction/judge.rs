@@ -116,7 +116,7 @@ impl Judging<'_> {
         let is_named = misnamed.is_empty();
         self.violations.extend(within(misnamed));
         spec.set_defaults();
-        self.violations.extend(within(spec.validate()));
+        self.violations.extend(within(plan::check(&spec)));
         if !is_named {
             return;
         }

@@ -32,8 +32,22 @@ impl Golden {
             }
             failures.extend(self.orphans(&case));
         }
-        let accept = format!("To accept it: {UPDATE}=1 cargo test -p plan");
-        assert!(failures.is_empty(), "{}\n{accept}", failures.join("\n"));
+        accept_or_fail(&failures);
+    }
+
+    /// `run` makes of the text of an input what is to be found in one of the expected files, and names the file; the
+    /// others are not there.
+    pub(crate) fn check_texts(&self, run: impl Fn(&str) -> (&'static str, String)) {
+        let mut failures = Vec::new();
+        for case in self.cases() {
+            let (name, actual) = run(&read_text(&case));
+            failures.extend(compare(&case.join(name), &actual));
+            for other in self.expected.iter().filter(|other| **other != name) {
+                failures.extend(absent(&case.join(other)));
+            }
+            failures.extend(self.orphans(&case));
+        }
+        accept_or_fail(&failures);
     }
 
     /// The inputs of all cases, by name.
@@ -62,10 +76,30 @@ pub(crate) fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).expect("JSON has a YAML form")
 }
 
+fn accept_or_fail(failures: &[String]) {
+    let accept = format!("To accept it: {UPDATE}=1 cargo test -p plan");
+    assert!(failures.is_empty(), "{}\n{accept}", failures.join("\n"));
+}
+
 fn read<Input: DeserializeOwned>(case: &Path) -> Input {
+    serde_saphyr::from_str(&read_text(case)).unwrap_or_else(|error| panic!("{}: {error}", case.display()))
+}
+
+fn read_text(case: &Path) -> String {
     let path = case.join(INPUT);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A file that an earlier run expected and this one does not make.
+fn absent(path: &Path) -> Option<String> {
+    if !path.exists() {
+        return None;
+    }
+    if env::var_os(UPDATE).is_some() {
+        fs::remove_file(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        return None;
+    }
+    Some(format!("{} is expected, and is not what comes out", path.display()))
 }
 
 fn compare(path: &Path, actual: &str) -> Option<String> {

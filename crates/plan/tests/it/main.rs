@@ -4,6 +4,9 @@ mod bootstraps;
 mod cases;
 mod incremental;
 mod parts;
+mod raw;
+mod raw_judgement;
+mod raw_robustness;
 mod reads;
 mod versions;
 
