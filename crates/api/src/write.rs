@@ -9,7 +9,7 @@ use std::{sync::Arc, time::UNIX_EPOCH};
 use axum::body::Body;
 use http::{HeaderMap, StatusCode};
 use model::{Key, Scope, Spec, Violations};
-use store::{Committed, Outcome, Precondition, Present, StoreError, Transaction, Write};
+use store::{Committed, Outcome, Precondition, Present, Rehearsal, StoreError, Transaction, Write};
 
 use crate::{
     Api,
@@ -54,14 +54,27 @@ pub(crate) async fn put(
     preconditions.extend(conditions::preconditions(head.headers, &key, current, title)?);
 
     let write = Write::Put(key.clone(), spec.clone());
-    let committed = write_one(api, caller, "PUT", preconditions, write, dry_run, title).await?;
+    let committed = write_one(api, caller, "PUT", preconditions, write.clone(), dry_run, title).await?;
     let status = match committed.outcomes[..] {
         [Outcome::Created] => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     let mut answer = done(status, &committed);
-    warn(answer.headers_mut(), &api.store.present(), [(&key, &*spec)]);
+    warn(answer.headers_mut(), &after(api, write, dry_run), [(&key, &*spec)]);
     Ok(answer)
+}
+
+/// The present with a write in it that a dry run has not done: a resource may itself carry what it needs.
+fn after(api: &Api, write: Write, dry_run: DryRun) -> Arc<Present> {
+    let present = api.store.present();
+    match dry_run {
+        DryRun::No => present,
+        DryRun::Yes => {
+            let mut rehearsal = Rehearsal::new(&present, now_ms(api));
+            rehearsal.write(write);
+            Arc::new(rehearsal.present().clone())
+        }
+    }
 }
 
 /// 200, also when there was nothing to delete (Kuma 0.3.0).

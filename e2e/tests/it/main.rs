@@ -1,6 +1,9 @@
 //! What users rely on, with nothing replaced: kuma-cp, kuma-dp, kumactl, Envoy, sockets.
 
+mod documented;
 mod durability;
+mod http_api_page;
+mod links;
 mod mesh;
 mod refusals;
 mod shop;

@@ -15,22 +15,27 @@ use crate::{
     respond::{Refusal, title},
 };
 
-/// What is to be written, what the verdict rests on, and what will become of each write.
+/// What is to be written, what the verdict rests on, what will become of each write, and what there is after them all.
 pub(super) struct Verdict {
     pub(super) writes: Vec<Write>,
     pub(super) preconditions: Vec<Precondition>,
     pub(super) outcomes: Vec<Outcome>,
+    pub(super) rehearsal: Rehearsal,
 }
 
 /// 400 with every violation of every operation; 412 when nothing but conditions stands against it.
 pub(super) fn judge(operations: Vec<Operation>, present: &Present, at_ms: u64) -> Result<Verdict, Refusal> {
     let mut judging = Judging {
         present,
-        rehearsal: Rehearsal::new(present, at_ms),
         touched: BTreeSet::new(),
         violations: Violations::default(),
         unmet: Violations::default(),
-        verdict: Verdict { writes: Vec::new(), preconditions: Vec::new(), outcomes: Vec::new() },
+        verdict: Verdict {
+            writes: Vec::new(),
+            preconditions: Vec::new(),
+            outcomes: Vec::new(),
+            rehearsal: Rehearsal::new(present, at_ms),
+        },
     };
     for (i, operation) in operations.into_iter().enumerate() {
         judging.operation(&format!("operations[{i}]"), operation);
@@ -75,7 +80,6 @@ fn mesh_not_found(mesh: &str) -> String {
 struct Judging<'a> {
     /// As it is before the transaction.
     present: &'a Present,
-    rehearsal: Rehearsal,
     /// What operations so far have written.
     touched: BTreeSet<Key>,
     violations: Violations,
@@ -154,7 +158,7 @@ impl Judging<'_> {
             return;
         }
         let mesh = Key::mesh(key.mesh.clone());
-        if self.rehearsal.present().get(&mesh).is_none() {
+        if self.verdict.rehearsal.present().get(&mesh).is_none() {
             self.violations.add(format!("{path}.mesh"), mesh_not_found(&key.mesh));
         } else if !self.touched.contains(&mesh) {
             self.rests_on(Precondition::Exists(mesh));
@@ -163,7 +167,7 @@ impl Judging<'_> {
 
     fn condition(&mut self, path: &str, key: &Key, if_match: Option<&str>) {
         let Some(condition) = if_match.map(Condition::parse) else { return };
-        let current = self.rehearsal.present().get(key).map(|entry| entry.revision);
+        let current = self.verdict.rehearsal.present().get(key).map(|entry| entry.revision);
         if !condition.holds(current) {
             return self.unmet.add(format!("{path}.ifMatch"), UNMET);
         }
@@ -185,7 +189,7 @@ impl Judging<'_> {
 
     fn write(&mut self, write: Write) {
         self.touched.insert(write.key().clone());
-        self.verdict.outcomes.push(self.rehearsal.write(write.clone()));
+        self.verdict.outcomes.push(self.verdict.rehearsal.write(write.clone()));
         self.verdict.writes.push(write);
     }
 }

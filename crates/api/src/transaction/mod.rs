@@ -13,7 +13,7 @@ use axum::body::Body;
 use http::{HeaderMap, StatusCode};
 use model::{Key, Kind, Spec};
 use serde_json::json;
-use store::{Committed, Outcome, Transaction, Write};
+use store::{Committed, Outcome, Present, Transaction, Write};
 
 use crate::{
     Api,
@@ -46,19 +46,17 @@ pub(crate) async fn commit(
     let judging = by_size(content.len(), title::TRANSACTION, move || {
         judge::judge(read::operations(format, &content)?, &present, at_ms)
     });
-    let Verdict { writes, preconditions, outcomes } = judging.await??;
+    let Verdict { writes, preconditions, outcomes, rehearsal } = judging.await??;
+    let put: Vec<(Key, Arc<Spec>)> = writes.iter().filter_map(what_is_put).collect();
     if dry_run == DryRun::Yes {
-        return Ok(done(&Committed { revision, outcomes }));
+        return Ok(done(&Committed { revision, outcomes }, rehearsal.present(), &put));
     }
 
-    let put: Vec<(Key, Arc<Spec>)> = writes.iter().filter_map(what_is_put).collect();
     let keys: Vec<Key> = writes.iter().map(|write| write.key().clone()).collect();
     let transaction = Transaction { preconditions, writes, author: caller.who.to_owned(), at_ms };
     let committed = write::commit(api, caller, "POST", transaction, title::TRANSACTION).await?;
     let committed = committed.map_err(|failed| judge::overtaken(&failed, &keys))?;
-    let mut answer = done(&committed);
-    warn(answer.headers_mut(), &api.store.present(), put.iter().map(|(key, spec)| (key, &**spec)));
-    Ok(answer)
+    Ok(done(&committed, &api.store.present(), &put))
 }
 
 fn what_is_put(write: &Write) -> Option<(Key, Arc<Spec>)> {
@@ -68,11 +66,13 @@ fn what_is_put(write: &Write) -> Option<(Key, Arc<Spec>)> {
     }
 }
 
-fn done(committed: &Committed) -> Answer {
+/// `after` is the present in which all of it is done.
+fn done(committed: &Committed, after: &Present, put: &[(Key, Arc<Spec>)]) -> Answer {
     let results: Vec<&str> = committed.outcomes.iter().copied().map(Outcome::name).collect();
     let body = json!({"revision": committed.revision.to_string(), "results": results}).to_string();
     let mut answer = with_body(StatusCode::OK, JSON, body.into());
     kuma_revision(answer.headers_mut(), committed.revision);
+    warn(answer.headers_mut(), after, put.iter().map(|(key, spec)| (key, &**spec)));
     answer
 }
 
