@@ -7,17 +7,21 @@ use store::{Entry, Present};
 
 use crate::respond::{Refusal, title};
 
+/// The `type`s of what is answered here.
+pub(crate) const OVERVIEW_TYPE: &str = "DataplaneOverview";
+pub(crate) const INSIGHT_TYPE: &str = "DataplaneInsight";
+
 /// A Dataplane and what is known of its proxy; `{}` when it never connected.
 pub(crate) fn overview(present: &Present, key: &Key, entry: &Entry) -> Result<Bytes, Refusal> {
     static UNKNOWN: DataplaneInsight = DataplaneInsight { subscriptions: None };
     let insight = present.insight(key).map_or(&UNKNOWN, |insight| insight);
     let (mesh, name) = (&*key.mesh, &*key.name);
-    encode(&Overview { r#type: "DataplaneOverview", mesh, name, dataplane: &entry.spec, insight })
+    encode(&Overview { r#type: OVERVIEW_TYPE, mesh, name, dataplane: &entry.spec, insight })
 }
 
 /// What is known of the proxy of the Dataplane `key`.
 pub(crate) fn insight(key: &Key, insight: &DataplaneInsight) -> Result<Bytes, Refusal> {
-    encode(&NamedInsight { r#type: "DataplaneInsight", mesh: &key.mesh, name: &key.name, insight })
+    encode(&NamedInsight { r#type: INSIGHT_TYPE, mesh: &key.mesh, name: &key.name, insight })
 }
 
 #[derive(Serialize)]

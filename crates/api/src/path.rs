@@ -45,9 +45,56 @@ pub(crate) struct NotUtf8;
 /// The methods of what can only be read.
 pub(crate) const READ: &[&str] = &["GET", "HEAD"];
 
+/// The routes that have no part of a client's choice.
+const FIXED: [(&str, Route); 8] = [
+    ("/", Route::Index),
+    ("/bootstrap", Route::Bootstrap),
+    ("/ca.pem", Route::Ca),
+    ("/catalogue", Route::Catalogue),
+    ("/config", Route::Config),
+    ("/openapi.json", Route::OpenApi),
+    ("/tokens", Route::Tokens),
+    ("/transactions", Route::Transactions),
+];
+
 /// The second spelling is that of a few examples in Kuma's documentation.
 const OVERVIEWS: [&str; 2] = ["dataplanes+insights", "dataplane+insights"];
 const INSIGHTS: &str = "dataplane-insights";
+
+/// A path as the documentation writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    /// `{mesh}` and `{name}` stand where clients put names of their own.
+    pub(crate) path: String,
+    /// What the path names if it is taken at its word.
+    pub(crate) route: Route,
+    /// Other spellings that work as well.
+    pub(crate) others: Vec<String>,
+}
+
+/// Every route, once.
+pub(crate) fn templates() -> Vec<Template> {
+    let fixed =
+        FIXED.into_iter().map(|(path, route)| Template { path: path.to_owned(), route, others: Vec::new() });
+    let kinds = Kind::ALL.iter().flat_map(|kind| family(kind.scope(), kind.path(), kind.other_paths()));
+    let overviews = family(Scope::Mesh, OVERVIEWS[0], &OVERVIEWS[1..]);
+    fixed.chain(kinds).chain(overviews).chain(family(Scope::Mesh, INSIGHTS, &[])).collect()
+}
+
+/// The collections and the items of what is called `segment` in a path.
+fn family(scope: Scope, segment: &str, other_segments: &[&str]) -> Vec<Template> {
+    let shapes: &[(&str, &str)] = match scope {
+        Scope::Global => &[("/", ""), ("/", "/{name}")],
+        Scope::Mesh => &[("/", ""), ("/meshes/{mesh}/", ""), ("/meshes/{mesh}/", "/{name}")],
+    };
+    let template = |(before, after): &(&str, &str)| {
+        let path = format!("{before}{segment}{after}");
+        let others = other_segments.iter().map(|other| format!("{before}{other}{after}")).collect();
+        let route = parse(&path).ok().flatten().expect("the paths of each family are in the table");
+        Template { path, route, others }
+    };
+    shapes.iter().map(template).collect()
+}
 
 /// `None` when nothing is at that path.
 pub(crate) fn parse(path: &str) -> Result<Option<Route>, NotUtf8> {
@@ -66,14 +113,7 @@ fn route(segments: &[&str]) -> Option<Route> {
         return None;
     }
     match *segments {
-        ["catalogue"] => Some(Route::Catalogue),
-        ["config"] => Some(Route::Config),
-        ["ca.pem"] => Some(Route::Ca),
-        ["tokens"] => Some(Route::Tokens),
-        ["bootstrap"] => Some(Route::Bootstrap),
-        ["transactions"] => Some(Route::Transactions),
-        ["openapi.json"] => Some(Route::OpenApi),
-        [collection] => collection_of(collection, None),
+        [word] => fixed(word).or_else(|| collection_of(word, None)),
         [collection, name] => Some(Route::Item(Key::new(kind(collection, Scope::Global)?, "", name))),
         ["meshes", mesh, collection] => {
             collection_of(collection, Some(mesh)).filter(|route| !route.is_of_meshes())
@@ -81,6 +121,11 @@ fn route(segments: &[&str]) -> Option<Route> {
         ["meshes", mesh, collection, name] => item_in_mesh(mesh, collection, name),
         _ => None,
     }
+}
+
+fn fixed(word: &str) -> Option<Route> {
+    let (_, route) = FIXED.iter().find(|(path, _)| path.strip_prefix('/') == Some(word))?;
+    Some(route.clone())
 }
 
 fn collection_of(collection: &str, mesh: Option<&str>) -> Option<Route> {
@@ -184,6 +229,15 @@ mod tests {
                 assert_eq!(parse(&format!("{prefix}/{path}")), Ok(Some(collection)));
                 let item = Route::Item(Key::new(kind, mesh.unwrap_or_default(), "x"));
                 assert_eq!(parse(&format!("{prefix}/{path}/x")), Ok(Some(item)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_template_names_its_route_in_every_spelling() {
+        for Template { path, route, others } in templates() {
+            for spelling in [&[path][..], &others].concat() {
+                assert_eq!(parse(&spelling), Ok(Some(route.clone())), "{spelling}");
             }
         }
     }

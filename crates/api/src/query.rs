@@ -19,8 +19,8 @@ pub(crate) struct Page {
 }
 
 /// As in Kuma's later versions.
-const PAGE_SIZE: usize = 100;
-const PAGE_SIZE_MAX: usize = 1000;
+pub(crate) const PAGE_SIZE: usize = 100;
+pub(crate) const PAGE_SIZE_MAX: usize = 1000;
 
 impl Query {
     pub(crate) fn of(uri: &Uri) -> Self {

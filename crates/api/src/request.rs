@@ -29,10 +29,13 @@ use crate::{
 struct Server {
     api: Arc<Api>,
     refusals: RefusalLog,
+    /// What `GET /openapi.json` answers.
+    openapi: Bytes,
 }
 
 pub(crate) fn router(api: Api) -> Router {
-    let server = Server { api: Arc::new(api), refusals: RefusalLog::default() };
+    let openapi = openapi::document(api.version, api.limits.body_bytes);
+    let server = Server { api: Arc::new(api), refusals: RefusalLog::default(), openapi };
     Router::new().fallback(serve).with_state(Arc::new(server))
 }
 
@@ -55,7 +58,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
     let origin = known.and_then(|route| api.cors.allowed(route, &parts.headers));
 
     // A fault of ours takes down the request that met it, and no other.
-    let answered = AssertUnwindSafe(answer(api, &caller, &route, &parts, body)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(&server, &caller, &route, &parts, body)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Refusal::internal(title::REQUEST, &"it panicked")));
     let mut answer = answered.unwrap_or_else(|refusal| {
         if is_worth_a_line(&parts.method, refusal.status) {
@@ -72,12 +75,13 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
 }
 
 async fn answer(
-    api: &Arc<Api>,
+    server: &Server,
     caller: &Caller,
     route: &Result<Option<Route>, NotUtf8>,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let api = &server.api;
     let asked = api.hosts.admit(parts)?;
     let route = match route {
         Ok(Some(route)) => route,
@@ -97,7 +101,7 @@ async fn answer(
                 let closing = parts.extensions.get::<Closing>().cloned();
                 watch::watch(&api.store, watched, &query, &parts.headers, closing)
             }
-            None => Ok(get(api, route, parts, &query, &asked)?.map(Body::from)),
+            None => Ok(get(server, route, parts, &query, &asked)?.map(Body::from)),
         };
     }
     if api.cors.allowed(route, &parts.headers).is_none() {
@@ -152,12 +156,13 @@ fn watched(route: &Route, query: &Query) -> Result<Option<Watched>, Refusal> {
 }
 
 fn get(
-    api: &Api,
+    server: &Server,
     route: &Route,
     parts: &Parts,
     query: &Query,
     authority: &Authority,
 ) -> Result<Answer, Refusal> {
+    let api = &server.api;
     if *route == Route::Ca {
         return Ok(index::ca(api));
     }
@@ -180,7 +185,7 @@ fn get(
         Route::Index => index::index(api),
         Route::Catalogue => index::catalogue(api, authority),
         Route::Config => index::config(api),
-        Route::OpenApi => openapi::document(),
+        Route::OpenApi => server.openapi.clone(),
         Route::Ca | Route::Tokens | Route::Bootstrap | Route::Transactions => {
             return Err(Refusal::not_found(title));
         }

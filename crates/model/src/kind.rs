@@ -29,6 +29,10 @@ pub trait Resource:
 
     /// What its JSON looks like, without `type`, `name` and `mesh`: a JSON Schema that names every field.
     fn schema() -> Value;
+
+    /// A whole resource, as Kuma 0.3.0's documentation of its HTTP API writes it, with `type`, `name` and `mesh`: an example
+    /// for readers, which is valid and reads back as it stands.
+    fn example() -> Value;
 }
 
 macro_rules! kinds {
@@ -62,7 +66,12 @@ macro_rules! kinds {
             /// The JSON Schema (2020-12, as in OpenAPI 3.1) of a whole resource of this kind, as it is answered.
             pub fn schema(self) -> Value {
                 let spec = match self { $(Self::$kind => kinds::$module::$kind::schema()),+ };
-                schema::entity(self, spec)
+                schema::entity(self.name(), self.scope(), spec)
+            }
+
+            /// See [`Resource::example`].
+            pub fn example(self) -> Value {
+                match self { $(Self::$kind => kinds::$module::$kind::example()),+ }
             }
 
             /// Reads a whole resource of this kind: the envelope and, beside it, the spec's own fields.

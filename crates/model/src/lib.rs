@@ -21,7 +21,7 @@ mod key;
 pub mod log_format;
 mod nearest;
 mod quoted;
-mod schema;
+pub mod schema;
 mod selector_rules;
 mod tags;
 mod timestamp;

@@ -1,14 +1,15 @@
-//! The words in which each kind describes its JSON: JSON Schema 2020-12, the dialect of OpenAPI 3.1.
+//! The words in which each kind, and the API around them, describes its JSON: JSON Schema 2020-12, the dialect of
+//! OpenAPI 3.1.
 //!
 //! A schema describes what is answered. Also read, and not described: null for absent, integers as strings, and the
 //! snake_case spelling of a field.
 
 use serde_json::{Map, Value, json};
 
-use crate::{Kind, MESH_AND_NAME_MAX_CHARS, SERVICE_TAG, Scope};
+use crate::{MESH_AND_NAME_MAX_CHARS, SERVICE_TAG, Scope};
 
 /// Refuses fields that it does not name.
-pub(crate) fn object<const N: usize>(description: &str, properties: [(&str, Value); N]) -> Value {
+pub fn object<const N: usize>(description: &str, properties: [(&str, Value); N]) -> Value {
     let properties: Map<String, Value> =
         properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     json!({
@@ -20,62 +21,63 @@ pub(crate) fn object<const N: usize>(description: &str, properties: [(&str, Valu
 }
 
 /// `object` with these fields required.
-pub(crate) fn requiring<const N: usize>(mut object: Value, fields: [&str; N]) -> Value {
+pub fn requiring<const N: usize>(mut object: Value, fields: [&str; N]) -> Value {
     object["required"] = fields.into_iter().map(Value::from).collect();
     object
 }
 
-pub(crate) fn list(items: Value) -> Value {
+pub fn list(items: Value) -> Value {
     Value::from_iter([("type", json!("array")), ("items", items)])
 }
 
-pub(crate) fn non_empty_list(items: Value) -> Value {
+pub fn non_empty_list(items: Value) -> Value {
     Value::from_iter([("type", json!("array")), ("items", items), ("minItems", json!(1))])
 }
 
-pub(crate) fn text(description: &str) -> Value {
+pub fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
 }
 
-pub(crate) fn non_empty_text(description: &str) -> Value {
+pub fn non_empty_text(description: &str) -> Value {
     json!({"type": "string", "description": description, "minLength": 1})
 }
 
-pub(crate) fn boolean(description: &str) -> Value {
+pub fn boolean(description: &str) -> Value {
     json!({"type": "boolean", "description": description})
 }
 
 /// From 0.
-pub(crate) fn integer(description: &str, maximum: u32) -> Value {
+pub fn integer(description: &str, maximum: u32) -> Value {
     json!({"type": "integer", "description": description, "minimum": 0, "maximum": maximum})
 }
 
 /// A 64-bit integer, which proto3 JSON writes as a string.
-pub(crate) fn counter(description: &str) -> Value {
+pub fn counter(description: &str) -> Value {
     json!({"type": "string", "description": description, "pattern": "^[0-9]+$"})
 }
 
-pub(crate) fn time(description: &str) -> Value {
+pub fn time(description: &str) -> Value {
     json!({"type": "string", "description": description, "format": "date-time"})
 }
 
 /// Tags that must have a `service`.
-pub(crate) fn tags(description: &str) -> Value {
+pub fn tags(description: &str) -> Value {
     json!({
         "type": "object",
         "description": description,
+        "properties": {SERVICE_TAG: non_empty_text("The name of the service.")},
         "additionalProperties": {"type": "string", "minLength": 1},
         "required": [SERVICE_TAG],
     })
 }
 
 /// A list of selectors that may name any tags.
-pub(crate) fn selectors(description: &str) -> Value {
+pub fn selectors(description: &str) -> Value {
     selectors_of(description, tags("Tags and their values; `*` is any value."))
 }
 
 /// A list of selectors that name `service` alone.
-pub(crate) fn service_selectors(description: &str) -> Value {
+pub fn service_selectors(description: &str) -> Value {
     let mut only_service = tags("The service; `*` is any.");
     only_service["maxProperties"] = json!(1);
     selectors_of(description, only_service)
@@ -89,21 +91,22 @@ fn selectors_of(description: &str, tags: Value) -> Value {
 }
 
 /// The schema of a whole resource: `type`, `name` and `mesh` beside the fields of its spec.
-pub(crate) fn entity(kind: Kind, mut spec: Value) -> Value {
+pub fn entity(type_name: &str, scope: Scope, mut spec: Value) -> Value {
     let mut required = vec!["type", "name"];
-    spec["properties"]["type"] = json!({"const": kind.name()});
+    spec["properties"]["type"] = json!({"const": type_name});
     spec["properties"]["name"] = name("The name of the resource.");
-    if kind.scope() == Scope::Mesh {
+    if scope == Scope::Mesh {
         spec["properties"]["mesh"] = name("The name of the mesh that it belongs to.");
         required.push("mesh");
     }
     let of_spec = spec["required"].as_array().cloned().unwrap_or_default();
     spec["required"] = required.into_iter().map(Value::from).chain(of_spec).collect();
-    spec["title"] = json!(kind.name());
+    spec["title"] = json!(type_name);
     spec
 }
 
-fn name(description: &str) -> Value {
+/// The name of a resource or of a mesh.
+pub fn name(description: &str) -> Value {
     json!({
         "type": "string",
         "description": description,

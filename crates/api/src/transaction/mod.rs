@@ -29,7 +29,7 @@ use crate::{
 use judge::Verdict;
 
 /// The most operations of one transaction: as many as a folder of files has, and few enough that no other write waits long.
-const OPERATIONS_MAX: usize = 1000;
+pub(crate) const OPERATIONS_MAX: usize = 1000;
 
 pub(crate) async fn commit(
     api: &Arc<Api>,

@@ -5,6 +5,7 @@ mod client;
 mod connections;
 mod conversations;
 mod faults;
+mod openapi;
 mod origins;
 mod overviews;
 mod server;

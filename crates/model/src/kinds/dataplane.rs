@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     InboundInterface, OutboundInterface, SERVICE_TAG, Tags, Violations,
@@ -163,6 +163,24 @@ impl Resource for Dataplane {
             object("One proxy beside its workload.", [("networking", requiring(networking, ["inbound"]))]);
         requiring(dataplane, ["networking"])
     }
+
+    fn example() -> Value {
+        json!({
+            "type": "Dataplane",
+            "name": "backend-1",
+            "mesh": "mesh-1",
+            "networking": {
+                "inbound": [{
+                    "interface": "127.0.0.1:11011:11012",
+                    "tags": {"service": "backend", "version": "2.0", "env": "production"},
+                }],
+                "outbound": [
+                    {"interface": ":33033", "service": "database"},
+                    {"interface": ":44044", "service": "user"},
+                ],
+            },
+        })
+    }
 }
 
 impl Inbound {
@@ -254,8 +272,6 @@ fn validate_port_number(path: &str, port: u32, violations: &mut Violations) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::kinds::check_violations;
 

@@ -161,6 +161,28 @@ impl Resource for Mesh {
             [("mtls", mtls), ("tracing", tracing), ("logging", logging)],
         )
     }
+
+    fn example() -> Value {
+        json!({
+            "name": "mesh-1",
+            "type": "Mesh",
+            "mtls": {"ca": {"builtin": {}}, "enabled": true},
+            "tracing": {},
+            "logging": {
+                "backends": [
+                    {
+                        "name": "file-tmp",
+                        "format": "{ \"destination\": \"%KUMA_DESTINATION_SERVICE%\", \"destinationAddress\": \
+                                   \"%UPSTREAM_LOCAL_ADDRESS%\", \"source\": \"%KUMA_SOURCE_SERVICE%\", \"sourceAddress\": \
+                                   \"%KUMA_SOURCE_ADDRESS%\", \"bytesReceived\": \"%BYTES_RECEIVED%\", \"bytesSent\": \
+                                   \"%BYTES_SENT%\"}",
+                        "file": {"path": "/tmp/access.log"},
+                    },
+                    {"name": "logstash", "tcp": {"address": "logstash.internal:9000"}},
+                ],
+            },
+        })
+    }
 }
 
 impl Mtls {

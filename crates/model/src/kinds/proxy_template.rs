@@ -128,6 +128,23 @@ impl Resource for ProxyTemplate {
             [("selectors", which), ("conf", conf)],
         )
     }
+
+    fn example() -> Value {
+        let cluster = "'@type': type.googleapis.com/envoy.api.v2.Cluster\nconnectTimeout: 5s\nloadAssignment:\n  clusterName: \
+                       localhost:8443\n  endpoints:\n    - lbEndpoints:\n        - endpoint:\n            address:\n              \
+                       socketAddress:\n                address: 127.0.0.1\n                portValue: 8443\nname: \
+                       localhost:8443\ntype: STATIC\n";
+        json!({
+            "type": "ProxyTemplate",
+            "name": "pt-1",
+            "mesh": "mesh-1",
+            "selectors": [{"match": {"service": "backend"}}],
+            "conf": {
+                "imports": ["default-proxy"],
+                "resources": [{"name": "raw-name", "version": "raw-version", "resource": cluster}],
+            },
+        })
+    }
 }
 
 #[cfg(test)]

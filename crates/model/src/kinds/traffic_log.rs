@@ -1,7 +1,7 @@
 //! TrafficLog: which connections are logged, and to which of the mesh's logging backends.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Selector, Tags, Violations,
@@ -79,12 +79,21 @@ impl Resource for TrafficLog {
         );
         requiring(log, ["sources", "destinations"])
     }
+
+    fn example() -> Value {
+        json!({
+            "type": "TrafficLog",
+            "mesh": "mesh-1",
+            "name": "tl-1",
+            "sources": [{"match": {"service": "web", "version": "1.0"}}],
+            "destinations": [{"match": {"service": "backend"}}],
+            "conf": {"backend": "file"},
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::kinds::{check_printed, check_violations};
 

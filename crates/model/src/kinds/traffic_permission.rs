@@ -1,7 +1,7 @@
 //! TrafficPermission: which services may talk to which, in a mesh with mTLS.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Selector, Tags, Violations,
@@ -54,12 +54,20 @@ impl Resource for TrafficPermission {
         );
         requiring(permission, ["sources", "destinations"])
     }
+
+    fn example() -> Value {
+        json!({
+            "type": "TrafficPermission",
+            "name": "tp-1",
+            "mesh": "mesh-1",
+            "sources": [{"match": {"service": "backend"}}],
+            "destinations": [{"match": {"service": "redis"}}],
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::kinds::check_violations;
 

@@ -1,7 +1,7 @@
 //! TrafficRoute: how the connections of some sources to some services are split over tagged endpoints.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     Selector, Tags, Violations,
@@ -102,12 +102,24 @@ impl Resource for TrafficRoute {
         );
         requiring(route, ["sources", "destinations", "conf"])
     }
+
+    fn example() -> Value {
+        json!({
+            "type": "TrafficRoute",
+            "name": "web-to-backend",
+            "mesh": "mesh-1",
+            "sources": [{"match": {"region": "us-east-1", "service": "web", "version": "v10"}}],
+            "destinations": [{"match": {"service": "backend"}}],
+            "conf": [
+                {"weight": 90, "destination": {"region": "us-east-1", "service": "backend", "version": "v2"}},
+                {"weight": 10, "destination": {"service": "backend", "version": "v3"}},
+            ],
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::kinds::{check_printed, check_violations};
 

@@ -16,47 +16,79 @@ fn what_the_documentation_writes_is_allowed() {
 
 #[test]
 fn what_is_wrong_is_not_allowed() {
+    let two_places = json!({"name": "b", "file": {"path": "/b"}, "tcp": {"address": "h:1"}});
     let cases = [
-        (Kind::Mesh, "/type", json!("Dataplane"), "/type: is not \"Mesh\""),
-        (Kind::Mesh, "/mesh", json!("mesh-1"), "/mesh: is not in the schema"),
-        (Kind::Mesh, "/mtls/enabeld", json!(true), "/mtls/enabeld: is not in the schema"),
-        (Kind::Mesh, "/mtls/enabled", json!("true"), "/mtls/enabled: is not of type \"boolean\""),
+        (Kind::Mesh, "/type", json!("Dataplane"), "/type: \"Mesh\" was expected"),
         (
             Kind::Mesh,
-            "/logging/backends/0/tcp",
-            json!({"address": "h:1"}),
-            "/logging/backends/0: matches 2 of oneOf",
+            "/mesh",
+            json!("mesh-1"),
+            ": Additional properties are not allowed ('mesh' was unexpected)",
         ),
-        (Kind::Dataplane, "/name", json!(""), "/name: is too short"),
-        (Kind::Dataplane, "/networking", json!({}), "/networking: lacks \"inbound\""),
-        (Kind::Dataplane, "/networking/inbound", json!([]), "/networking/inbound: has too few items"),
+        (
+            Kind::Mesh,
+            "/mtls/enabeld",
+            json!(true),
+            "/mtls: Additional properties are not allowed ('enabeld' was unexpected)",
+        ),
+        (Kind::Mesh, "/mtls/enabled", json!("true"), "/mtls/enabled: \"true\" is not of type \"boolean\""),
+        (
+            Kind::Mesh,
+            "/logging/backends",
+            json!([two_places]),
+            "/logging/backends/0: {\"file\":{\"path\":\"/b\"},\"name\":\"b\",\"tcp\":{\"address\":\"h:1\"}} is valid \
+             under more than one of the schemas listed in the 'oneOf' keyword",
+        ),
+        (Kind::Dataplane, "/name", json!("Web"), "/name: \"Web\" does not match \"^[0-9a-z_-]+$\""),
+        (Kind::Dataplane, "/networking", json!({}), "/networking: \"inbound\" is a required property"),
+        (Kind::Dataplane, "/networking/inbound", json!([]), "/networking/inbound: [] has less than 1 item"),
         (
             Kind::Dataplane,
             "/networking/inbound/0/tags",
             json!({}),
-            "/networking/inbound/0/tags: lacks \"service\"",
+            "/networking/inbound/0/tags: \"service\" is a required property",
         ),
-        (Kind::ProxyTemplate, "/conf/imports", json!(["other"]), "/conf/imports/0: is not in the enum"),
-        (Kind::TrafficPermission, "/sources", json!([]), "/sources: has too few items"),
-        (Kind::TrafficLog, "/conf/backend", json!(1), "/conf/backend: is not of type \"string\""),
+        (
+            Kind::Dataplane,
+            "/networking/inbound/0/tags/service",
+            json!(""),
+            "/networking/inbound/0/tags/service: \"\" is shorter than 1 character",
+        ),
+        (
+            Kind::ProxyTemplate,
+            "/conf/imports",
+            json!(["other"]),
+            "/conf/imports/0: \"other\" is not one of \"default-proxy\"",
+        ),
+        (Kind::TrafficPermission, "/sources", json!([]), "/sources: [] has less than 1 item"),
+        (Kind::TrafficLog, "/conf/backend", json!(1), "/conf/backend: 1 is not of type \"string\""),
         (
             Kind::TrafficRoute,
             "/conf/0/weight",
             json!(4_294_967_296_u64),
-            "/conf/0/weight: is above the maximum",
+            "/conf/0/weight: 4294967296 is greater than the maximum of 4294967295",
         ),
-        (Kind::TrafficRoute, "/conf/0/weight", json!(-1), "/conf/0/weight: is below the minimum"),
+        (Kind::TrafficRoute, "/conf/0/weight", json!(-1), "/conf/0/weight: -1 is less than the minimum of 0"),
         (
             Kind::TrafficRoute,
             "/destinations/0/match/version",
             json!("1"),
-            "/destinations/0/match: has too many properties",
+            "/destinations/0/match: {\"service\":\"backend\",\"version\":\"1\"} has more than 1 property",
         ),
     ];
     for (kind, path, value, expected) in cases {
         let (_, _, _, mut body) = documented().into_iter().find(|(of, ..)| *of == kind).unwrap();
         put(&mut body, path, value);
         assert_eq!(faults(&kind.schema(), &body), [expected], "{path}");
+    }
+}
+
+#[test]
+fn a_name_has_1_to_253_characters() {
+    for (length, is_allowed) in [(0, false), (1, true), (253, true), (254, false)] {
+        let mut body = Kind::Dataplane.example();
+        body["name"] = json!("x".repeat(length));
+        assert_eq!(faults(&Kind::Dataplane.schema(), &body).is_empty(), is_allowed, "{length}");
     }
 }
 
@@ -79,7 +111,7 @@ fn every_field_of_a_type_is_in_its_schema_and_no_other() {
             json!({
                 "type": "Dataplane", "name": "web", "mesh": "m",
                 "networking": {
-                    "inbound": [{"interface": "10.0.0.1:80:80", "tags": {}}],
+                    "inbound": [{"interface": "10.0.0.1:80:80", "tags": {"service": "s"}}],
                     "outbound": [{"interface": ":1", "service": "b", "servicePort": 1}],
                     "transparentProxying": {"redirectPort": 1},
                 },
@@ -88,29 +120,29 @@ fn every_field_of_a_type_is_in_its_schema_and_no_other() {
         (
             Kind::ProxyTemplate,
             json!({
-                "type": "ProxyTemplate", "name": "t", "mesh": "m", "selectors": [{"match": {}}],
+                "type": "ProxyTemplate", "name": "t", "mesh": "m", "selectors": [{"match": {"service": "s"}}],
                 "conf": {"imports": ["x"], "resources": [{"name": "n", "version": "v", "resource": "r"}]},
             }),
         ),
         (
             Kind::TrafficPermission,
             json!({
-                "type": "TrafficPermission", "name": "p", "mesh": "m", "sources": [{"match": {}}],
-                "destinations": [{"match": {}}],
+                "type": "TrafficPermission", "name": "p", "mesh": "m", "sources": [{"match": {"service": "s"}}],
+                "destinations": [{"match": {"service": "s"}}],
             }),
         ),
         (
             Kind::TrafficLog,
             json!({
-                "type": "TrafficLog", "name": "l", "mesh": "m", "sources": [{"match": {}}],
-                "destinations": [{"match": {}}], "conf": {"backend": "b"},
+                "type": "TrafficLog", "name": "l", "mesh": "m", "sources": [{"match": {"service": "s"}}],
+                "destinations": [{"match": {"service": "s"}}], "conf": {"backend": "b"},
             }),
         ),
         (
             Kind::TrafficRoute,
             json!({
-                "type": "TrafficRoute", "name": "r", "mesh": "m", "sources": [{"match": {}}],
-                "destinations": [{"match": {}}], "conf": [{"weight": 1, "destination": {}}],
+                "type": "TrafficRoute", "name": "r", "mesh": "m", "sources": [{"match": {"service": "s"}}],
+                "destinations": [{"match": {"service": "s"}}], "conf": [{"weight": 1, "destination": {"service": "s"}}],
             }),
         ),
     ];
@@ -179,92 +211,9 @@ fn collect_schema(schema: &Value, path: &str, fields: &mut BTreeSet<String>) {
     }
 }
 
-/// Judges a value by those keywords of JSON Schema that the schemas use. Patterns and formats are left to their readers.
+/// What the value has against the schema, each with its path.
 fn faults(schema: &Value, value: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    judge(schema, value, "", &mut faults);
-    faults
-}
-
-fn judge(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
-    for (keyword, wanted) in schema.as_object().unwrap() {
-        let fault = match keyword.as_str() {
-            "title" | "description" | "pattern" | "format" => None,
-            "enum" => (!wanted.as_array().unwrap().contains(value)).then(|| "is not in the enum".to_owned()),
-            "const" => (value != wanted).then(|| format!("is not {wanted}")),
-            "type" => {
-                (!is_of_type(value, wanted.as_str().unwrap())).then(|| format!("is not of type {wanted}"))
-            }
-            "minimum" => (value.as_i64() < wanted.as_i64()).then(|| "is below the minimum".to_owned()),
-            "maximum" => (value.as_i64() > wanted.as_i64()).then(|| "is above the maximum".to_owned()),
-            "minLength" => (characters(value) < wanted.as_u64()).then(|| "is too short".to_owned()),
-            "maxLength" => (characters(value) > wanted.as_u64()).then(|| "is too long".to_owned()),
-            "minItems" => (size(value) < wanted.as_u64()).then(|| "has too few items".to_owned()),
-            "maxProperties" => (size(value) > wanted.as_u64()).then(|| "has too many properties".to_owned()),
-            "required" => wanted
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|name| value.get(name.as_str().unwrap()).is_none())
-                .map(|name| format!("lacks {name}")),
-            "oneOf" => {
-                let matching =
-                    wanted.as_array().unwrap().iter().filter(|one| self::faults(one, value).is_empty());
-                let matching = matching.count();
-                (matching != 1).then(|| format!("matches {matching} of oneOf"))
-            }
-            "items" => {
-                for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-                    judge(wanted, item, &format!("{path}/{i}"), faults);
-                }
-                None
-            }
-            "properties" => {
-                for (name, schema) in wanted.as_object().unwrap() {
-                    if let Some(value) = value.get(name) {
-                        judge(schema, value, &format!("{path}/{name}"), faults);
-                    }
-                }
-                None
-            }
-            "additionalProperties" => {
-                judge_additional(schema, wanted, value, path, faults);
-                None
-            }
-            other => panic!("the keyword {other} is not understood here"),
-        };
-        faults.extend(fault.map(|fault| format!("{path}: {fault}")));
-    }
-}
-
-fn judge_additional(schema: &Value, wanted: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        let path = format!("{path}/{name}");
-        if schema.get("properties").is_some_and(|properties| properties.get(name).is_some()) {
-            continue;
-        }
-        match wanted {
-            Value::Bool(false) => faults.push(format!("{path}: is not in the schema")),
-            wanted => judge(wanted, value, &path, faults),
-        }
-    }
-}
-
-fn is_of_type(value: &Value, name: &str) -> bool {
-    match name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        other => panic!("the type {other} is not understood here"),
-    }
-}
-
-fn characters(value: &Value) -> Option<u64> {
-    value.as_str().map(|text| text.chars().count() as u64)
-}
-
-fn size(value: &Value) -> Option<u64> {
-    value.as_array().map(Vec::len).or(value.as_object().map(serde_json::Map::len)).map(|size| size as u64)
+    let options = jsonschema::draft202012::options().should_validate_formats(true);
+    let validator = options.build(schema).expect("a kind's schema is one");
+    validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect()
 }

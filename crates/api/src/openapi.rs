@@ -1,5 +1,0 @@
-//! stub
-use bytes::Bytes;
-pub(crate) fn document() -> Bytes {
-    Bytes::new()
-}

@@ -1,0 +1,339 @@
+//! What one method does on one path.
+
+use http::StatusCode;
+use model::{Kind, Scope};
+use serde_json::{Map, Value, json};
+
+use super::{
+    component,
+    parameter::Parameter,
+    response::{Header, answer, refusal},
+    schema::{change_name, list_name},
+};
+use crate::{
+    overview::{INSIGHT_TYPE, OVERVIEW_TYPE},
+    path::{Route, Template},
+};
+
+/// The operations of everything that is neither a resource nor made of resources.
+const CONTROL_PLANE: &str = "ControlPlane";
+const TRANSACTION: &str = "Transaction";
+const PROXY_START: &str = "ProxyStart";
+
+/// In the order in which a reader meets them.
+pub(super) fn tags() -> Vec<Value> {
+    let kinds = Kind::ALL.iter().map(|kind| (kind.name(), description(&kind.schema())));
+    let others = [
+        (OVERVIEW_TYPE, "Dataplanes together with what is known of their proxies."),
+        (INSIGHT_TYPE, "What is known of proxies, of those that have ever connected."),
+        (TRANSACTION, "Many changes as one."),
+        (PROXY_START, "What a proxy needs before it can connect."),
+        (CONTROL_PLANE, "The control plane itself."),
+    ];
+    let others = others.map(|(name, description)| (name, description.to_owned()));
+    kinds.chain(others).map(|(name, description)| json!({"name": name, "description": description})).collect()
+}
+
+fn description(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().to_owned()
+}
+
+/// HEAD is described as GET: it has the same headers, and no body.
+pub(super) fn operation(template: &Template, method: &str) -> Value {
+    let Template { path, route, others } = template;
+    let noun = Noun::of(route);
+    let (summary, description) = words(route, noun.type_name, method);
+    let parameters = path_parameters(path).chain(parameters(route, method).iter().copied());
+    let parameters: Vec<Value> = parameters.map(Parameter::reference).collect();
+    let mut operation = json!({
+        "operationId": format!("{}{}", method.to_lowercase(), noun.in_an_id()),
+        "tags": [noun.tag],
+        "summary": summary,
+        "description": format!("{description}{}", spellings(others)),
+        "parameters": parameters,
+        "responses": responses(route, &noun, method),
+    });
+    if let Some(body) = request_body(route, method) {
+        operation["requestBody"] = body;
+    }
+    operation
+}
+
+fn spellings(others: &[String]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+    format!(" The path works as {}, too.", others.join(" and "))
+}
+
+/// What an operation is about.
+struct Noun {
+    /// The type, by which its schemas are called.
+    type_name: &'static str,
+    /// Behind the type in an operation's id.
+    plural: &'static str,
+    tag: &'static str,
+}
+
+impl Noun {
+    fn of(route: &Route) -> Self {
+        let of_type = |type_name, mesh: &Option<String>| {
+            let plural = if mesh.is_some() { "ListInMesh" } else { "List" };
+            Self { type_name, plural, tag: type_name }
+        };
+        let alone = |type_name, tag| Self { type_name, plural: "", tag };
+        let one = |type_name| alone(type_name, type_name);
+        match route {
+            Route::Index => alone("Index", CONTROL_PLANE),
+            Route::Catalogue => alone("Catalogue", CONTROL_PLANE),
+            Route::Config => alone("Config", CONTROL_PLANE),
+            Route::Ca => alone("CaCertificate", CONTROL_PLANE),
+            Route::OpenApi => alone("OpenApi", CONTROL_PLANE),
+            Route::Tokens => alone("Token", PROXY_START),
+            Route::Bootstrap => alone("Bootstrap", PROXY_START),
+            Route::Transactions => alone("Transaction", TRANSACTION),
+            Route::Collection { kind, mesh } => of_type(kind.name(), mesh),
+            Route::Item(key) => one(key.kind.name()),
+            Route::Overviews { mesh } => of_type(OVERVIEW_TYPE, mesh),
+            Route::Overview(_) => one(OVERVIEW_TYPE),
+            Route::Insights { mesh } => of_type(INSIGHT_TYPE, mesh),
+            Route::Insight(_) => one(INSIGHT_TYPE),
+        }
+    }
+
+    fn in_an_id(&self) -> String {
+        format!("{}{}", self.type_name, self.plural)
+    }
+
+    /// The name of the schema of what a GET answers.
+    fn schema(&self) -> String {
+        if self.plural.is_empty() { self.type_name.to_owned() } else { list_name(self.type_name) }
+    }
+}
+
+/// A summary and a description.
+fn words(route: &Route, type_name: &str, method: &str) -> (String, &'static str) {
+    if method == "HEAD" {
+        let (summary, _) = words(route, type_name, "GET");
+        return (format!("{summary}: the headers alone"), "As GET, without the body.");
+    }
+    let alone = |summary: &str, description| (summary.to_owned(), description);
+    match route {
+        Route::Item(key) => words_of_item(key.kind, method),
+        Route::Overview(_) => {
+            (format!("Read one {type_name}"), "What is known of the proxy is empty until it has connected.")
+        }
+        Route::Insight(_) => (format!("Read one {type_name}"), "404 until the proxy has connected."),
+        Route::Collection { mesh: Some(_), .. }
+        | Route::Overviews { mesh: Some(_) }
+        | Route::Insights { mesh: Some(_) } => (
+            format!("List each {type_name} of a mesh"),
+            "By name. Of a mesh that is not there the list is empty.",
+        ),
+        Route::Collection { kind, .. } if kind.scope() == Scope::Global => {
+            (format!("List each {type_name}"), "By name.")
+        }
+        Route::Collection { .. } | Route::Overviews { .. } | Route::Insights { .. } => {
+            (format!("List each {type_name} of all meshes"), "By mesh, and then by name.")
+        }
+        Route::Index => alone("Say who is here", "By the tagline clients recognise a control plane."),
+        Route::Catalogue => {
+            alone("Say where the APIs are", "Each URL is the one under which the catalogue was asked for.")
+        }
+        Route::Config => alone("Read the configuration", "As it is in effect, with its secrets masked."),
+        Route::Ca => alone(
+            "Read the control plane's CA",
+            "The certificate by which proxies recognise the control plane.",
+        ),
+        Route::OpenApi => alone("Read this document", "It is the same whatever the configuration."),
+        Route::Tokens => alone(
+            "Give out a dataplane's token",
+            "By its token a proxy proves whose it is. The token is in the answer and nowhere else. 404 where \
+             `dataplaneTokenServer.enabled` is false.",
+        ),
+        Route::Bootstrap => alone(
+            "Make the configuration with which a proxy's Envoy starts",
+            "404 until the Dataplane has been created.",
+        ),
+        Route::Transactions => alone(
+            "Change many resources at once",
+            "All or nothing, as one revision. If anything is wrong nothing is done, and everything that is wrong comes \
+             back together: each `field` begins with `operations[i].`.",
+        ),
+    }
+}
+
+fn words_of_item(kind: Kind, method: &str) -> (String, &'static str) {
+    let type_name = kind.name();
+    match method {
+        "PUT" => (
+            format!("Create or replace one {type_name}"),
+            "Replaces all of it. What is there already, equal, stays as it is and takes no revision.",
+        ),
+        "DELETE" if kind == Kind::Mesh => (
+            format!("Delete one {type_name}"),
+            "Everything in the mesh is deleted with it. It is no error if there is nothing to delete.",
+        ),
+        "DELETE" => (format!("Delete one {type_name}"), "It is no error if there is nothing to delete."),
+        _ => (
+            format!("Read one {type_name}"),
+            "With `If-None-Match` only if it has changed; with `watch` each change as it is committed.",
+        ),
+    }
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {
+    let all = [("{mesh}", Parameter::Mesh), ("{name}", Parameter::Name)];
+    all.into_iter().filter(|(placeholder, _)| path.contains(placeholder)).map(|(_, parameter)| parameter)
+}
+
+/// Beside those in the path. `Accept` and `Content-Type` are not among them: in OpenAPI they follow from the contents.
+fn parameters(route: &Route, method: &str) -> &'static [Parameter] {
+    use Parameter::{
+        DryRun, IfMatch, IfNoneMatch, LastEventId, MinRevision, NamePart, Offset, Since, Size, Tag, Watch,
+    };
+    match (route, method) {
+        (Route::Item(_), "PUT" | "DELETE") => &[DryRun, IfMatch, IfNoneMatch, MinRevision],
+        (Route::Item(_), _) => &[Watch, Since, IfNoneMatch, LastEventId, MinRevision],
+        (Route::Collection { .. }, _) => {
+            &[NamePart, Tag, Size, Offset, Watch, Since, LastEventId, MinRevision]
+        }
+        (Route::Overviews { .. } | Route::Insights { .. }, _) => &[NamePart, Tag, Size, Offset, MinRevision],
+        (Route::Transactions, _) => &[DryRun, MinRevision],
+        _ => &[MinRevision],
+    }
+}
+
+fn request_body(route: &Route, method: &str) -> Option<Value> {
+    let json_alone = |name| json!({"application/json": {"schema": component("schemas", name)}});
+    let content = match (route, method) {
+        (Route::Item(key), "PUT") => json_or_yaml(key.kind.name()),
+        (Route::Transactions, _) => json_or_yaml("Transaction"),
+        (Route::Tokens, _) => json_alone("TokenRequest"),
+        (Route::Bootstrap, _) => json_alone("BootstrapRequest"),
+        _ => return None,
+    };
+    Some(json!({"required": true, "content": content}))
+}
+
+fn json_or_yaml(schema: &str) -> Value {
+    let content = json!({"schema": component("schemas", schema)});
+    json!({"application/json": content, "application/yaml": content})
+}
+
+fn responses(route: &Route, noun: &Noun, method: &str) -> Map<String, Value> {
+    let done = done(route, noun, method).into_iter();
+    let refused = refusals(route, method).into_iter().map(|status| (status, refusal(status)));
+    done.chain(refused).map(|(status, answer)| (status.as_str().to_owned(), answer)).collect()
+}
+
+fn done(route: &Route, noun: &Noun, method: &str) -> Vec<(StatusCode, Value)> {
+    let ok = |description, headers: &[_], content| (StatusCode::OK, answer(description, headers, content));
+    match (route, method) {
+        (Route::Item(_), "PUT") => {
+            let created = answer("It was created.", &[Header::Warning], None);
+            let description = "It was replaced, or is there already, equal.";
+            vec![ok(description, &[Header::Warning], None), (StatusCode::CREATED, created)]
+        }
+        (Route::Item(_), "DELETE") => vec![ok("It is not there any more.", &[], None)],
+        (Route::Item(key), _) => {
+            let headers = &[
+                Header::ETag,
+                Header::LastModified,
+                Header::Vary,
+                Header::CacheControl,
+                Header::XAccelBuffering,
+            ];
+            let headers_alone = &[Header::ETag, Header::LastModified, Header::Vary];
+            let unchanged = answer("It is as it was when it had this tag.", headers_alone, None);
+            let content = watched(json_or_yaml(&noun.schema()), key.kind);
+            vec![
+                ok("The resource, or events of it.", headers, Some(content)),
+                (StatusCode::NOT_MODIFIED, unchanged),
+            ]
+        }
+        (Route::Collection { kind, .. }, _) => {
+            let headers = &[Header::Vary, Header::CacheControl, Header::XAccelBuffering];
+            let content = watched(json_or_yaml(&noun.schema()), *kind);
+            vec![ok("The list, or a page of it, or events of it.", headers, Some(content))]
+        }
+        (Route::Ca, _) => {
+            let pem = json!({"type": "string", "pattern": "^-----BEGIN CERTIFICATE-----"});
+            let content = json!({"application/pem-certificate-chain": {"schema": pem}});
+            vec![ok("The certificate, as PEM.", &[], Some(content))]
+        }
+        (Route::Tokens, _) => {
+            let token = json!({"type": "string", "pattern": r"^[\w-]+\.[\w-]+\.[\w-]+$"});
+            let content = json!({"text/plain": {"schema": token}});
+            vec![ok("The token alone, a JWT.", &[Header::CacheControl], Some(content))]
+        }
+        (Route::Bootstrap, _) => {
+            let content = json!({"text/x-yaml": {"schema": component("schemas", "Bootstrap")}});
+            vec![ok("Envoy's configuration.", &[], Some(content))]
+        }
+        (Route::Transactions, _) => {
+            let content = json!({"application/json": {"schema": component("schemas", "TransactionResult")}});
+            vec![ok("Everything was done.", &[Header::Warning], Some(content))]
+        }
+        _ => vec![ok("What was asked for.", &[Header::Vary], Some(json_or_yaml(&noun.schema())))],
+    }
+}
+
+/// Adds what a watch is answered with. OpenAPI 3.1 has no words for what is inside of a stream, so the schemas of the
+/// events' data stand in an extension, each under the name of its event.
+fn watched(mut content: Value, kind: Kind) -> Value {
+    let change = component("schemas", &change_name(kind));
+    let milestone = component("schemas", "Milestone");
+    content["text/event-stream"] = json!({
+        "schema": {
+            "type": "string",
+            "description": "With `watch=true`: server-sent events without end. First what is there, as `put`s, and then \
+                            `synced`; or, with `since`, what has changed since. Then each change as it is committed, as a \
+                            `put` or a `delete`. The events of one revision stand together, the last of them has the \
+                            revision as its id, and `commit` ends them.",
+        },
+        "x-event-data": {
+            "put": {"allOf": [change, {"required": ["resource"]}]},
+            "delete": {"allOf": [change, {"properties": {"resource": false}}]},
+            "synced": milestone,
+            "commit": milestone,
+        },
+    });
+    content
+}
+
+fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
+    let mut statuses = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::CONFLICT,
+        StatusCode::MISDIRECTED_REQUEST,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    let is_read = matches!(method, "GET" | "HEAD");
+    let is_one = matches!(route, Route::Item(_) | Route::Overview(_) | Route::Insight(_));
+    if is_read && *route != Route::Ca {
+        statuses.push(StatusCode::NOT_ACCEPTABLE);
+    }
+    if is_read && is_one || matches!(route, Route::Tokens | Route::Bootstrap) {
+        statuses.push(StatusCode::NOT_FOUND);
+    }
+    if is_read && matches!(route, Route::Item(_) | Route::Collection { .. }) {
+        statuses.push(StatusCode::GONE);
+    }
+    if !is_read {
+        statuses.push(StatusCode::FORBIDDEN);
+    }
+    if !is_read && matches!(route, Route::Item(_) | Route::Transactions) {
+        statuses.extend([StatusCode::METHOD_NOT_ALLOWED, StatusCode::PRECONDITION_FAILED]);
+    }
+    if matches!(method, "PUT" | "POST") {
+        statuses.extend([
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ]);
+    }
+    statuses
+}
