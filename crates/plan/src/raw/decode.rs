@@ -10,7 +10,7 @@ use super::{
     scalars,
     text::Spelling,
     tree::{Entries, Node, Place, Tree},
-    types::{self, Form},
+    types::{self, Form, ResourceType},
     upgrade, well_known,
 };
 
@@ -19,6 +19,13 @@ pub(super) struct Decoder {
     spelling: Spelling,
     /// None inside of what is exempt.
     constraints: Option<&'static Constraints>,
+}
+
+/// A message that says which one it is, by its `@type`.
+struct Typed {
+    form: Form,
+    place: Place,
+    body: Entries,
 }
 
 /// What kind of value a text has, and what kind becomes of it.
@@ -32,20 +39,13 @@ impl Decoder {
         Self { spelling, constraints: Some(Constraints::v3()) }
     }
 
-    /// The message of the node's `@type`.
-    pub(super) fn typed(&self, node: Node) -> Result<DynamicMessage, RawError> {
-        let Tree::Map(entries) = node.value else {
-            return Err(node.place.error(Problem::Mismatch(TYPED.to_owned())));
-        };
-        let place = node.place;
-        let mut type_url = None;
-        let mut body = Entries::with_capacity(entries.len());
-        for (key, node) in entries {
-            if &*key == "@type" { type_url = Some(node) } else { body.push((key, node)) }
-        }
-        let type_url = type_url.ok_or_else(|| place.error(Problem::NoType))?;
-        let url = type_url.as_text().ok_or_else(|| type_url.mismatch("text"))?;
-        let form = types::named(url).map_err(|problem| type_url.place.error(problem))?;
+    pub(super) fn resource(&self, node: Node) -> Result<(&'static ResourceType, DynamicMessage), RawError> {
+        let typed = Typed::new(node)?;
+        let resource = types::resource(&typed.form.new).map_err(|problem| typed.place.error(problem))?;
+        Ok((resource, self.typed(typed)?))
+    }
+
+    fn typed(&self, Typed { form, place, body }: Typed) -> Result<DynamicMessage, RawError> {
         if well_known::has_own_form(&form.new) {
             return self.own_form(&form.new, body, &place);
         }
@@ -94,7 +94,7 @@ impl Decoder {
     }
 
     fn any(&self, node: Node, any: &MessageDescriptor) -> Result<DynamicMessage, RawError> {
-        let message = self.typed(node)?;
+        let message = self.typed(Typed::new(node)?)?;
         let name = message.descriptor().full_name().to_owned();
         let mut packed = DynamicMessage::new(any.clone());
         packed.set_field_by_name("type_url", Value::String(format!("{}{name}", types::PREFIX)));
@@ -213,6 +213,24 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+}
+
+impl Typed {
+    fn new(node: Node) -> Result<Self, RawError> {
+        let Tree::Map(entries) = node.value else {
+            return Err(node.place.error(Problem::Mismatch(TYPED.to_owned())));
+        };
+        let place = node.place;
+        let mut type_url = None;
+        let mut body = Entries::with_capacity(entries.len());
+        for (key, node) in entries {
+            if &*key == "@type" { type_url = Some(node) } else { body.push((key, node)) }
+        }
+        let type_url = type_url.ok_or_else(|| place.error(Problem::NoType))?;
+        let url = type_url.as_text().ok_or_else(|| type_url.mismatch("text"))?;
+        let form = types::named(url).map_err(|problem| type_url.place.error(problem))?;
+        Ok(Self { form, place, body })
     }
 }
 

@@ -1,17 +1,19 @@
 //! Resources that users write in Envoy's own words, as a ProxyTemplate has them: understood strictly, or refused with the
 //! place and the reason.
 //!
-//! A text, YAML or JSON, becomes a [tree](tree) whose values know where they stand, and the tree, along the descriptors,
-//! a message of Envoy's v3 API. What is written in the v2 API, which was Envoy's when Kuma 0.3.0 was current, is
-//! [upgraded](upgrade) on the way: v3 kept the numbers of v2's fields and says of each message which one it succeeds, so
-//! only what v3 dropped needs rules. Versions mix freely, down to a filter's configuration. At last Envoy's
-//! [own rules](constraints) for its messages are checked, so that little is left which an Envoy would refuse.
+//! A text, YAML or JSON, becomes a tree whose values know where they stand (`text`, `tree`), and the tree, along the
+//! descriptors, a message of Envoy's v3 API (`decode`). What is written in the v2 API, which was Envoy's when Kuma 0.3.0
+//! was current, is upgraded on the way: v3 kept the numbers of v2's fields and says of each message which one it
+//! succeeds, so only what v3 dropped needs rules (`upgrade`). Versions mix freely, down to a filter's configuration.
+//! Every value is held to Envoy's own rules for its messages (`constraints`), so that little is left which an Envoy
+//! would refuse, such as a cluster that is not there.
 //!
-//! Three things are read more generously than protobuf's JSON has them, because Envoy's own configuration files have
-//! them so: one value stands for a list of one; a known filter that needs no configuration may go without; and numbers
-//! may be written as text.
+//! Two things are read more generously than protobuf's JSON has them: one value stands for a list of one, as in Envoy's
+//! own configuration files, and a known filter that needs no configuration may go without, as in v2.
 //!
 //! Pure, and safe on any text: nesting and aliases are bounded, and the cost grows with the text alone.
+
+use std::fmt;
 
 use bytes::Bytes;
 use prost::Message;
@@ -32,7 +34,7 @@ mod upgrade;
 pub use error::{Problem, RawError};
 
 /// A resource that an Envoy can be given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawResource {
     /// `type.googleapis.com/envoy.config.cluster.v3.Cluster` and the like, whatever the text says before the slash.
     pub type_url: &'static str,
@@ -42,6 +44,14 @@ pub struct RawResource {
     pub value: Bytes,
 }
 
+/// Without the message, which may have a private key in it.
+impl fmt::Debug for RawResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { type_url, name, value } = self;
+        write!(f, "{type_url} {name:?} ({} bytes)", value.len())
+    }
+}
+
 /// The resource that a text stands for. The first call of a process loads the descriptors, which takes some 100 ms.
 pub fn read(text: &str) -> Result<RawResource, RawError> {
     let text::Document { root, spelling } = text::read(text)?;
@@ -49,8 +59,7 @@ pub fn read(text: &str) -> Result<RawResource, RawError> {
     if root.is_null() {
         return Err(place.error(Problem::Blank));
     }
-    let message = decode::Decoder::new(spelling).typed(root)?;
-    let resource = types::resource(&message).map_err(|problem| place.error(problem))?;
+    let (resource, message) = decode::Decoder::new(spelling).resource(root)?;
     let name = resource.name_of(&message);
     if name.is_empty() {
         return Err(place.key(resource.name_field.into()).rule("must not be empty: a proxy asks by name"));

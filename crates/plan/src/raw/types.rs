@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 
 use super::{error::Problem, tree::shown, upgrade};
 use crate::descriptors;
@@ -33,8 +33,7 @@ const fn resource_type(type_url: &'static str, name_field: &'static str) -> Reso
 
 pub(super) const PREFIX: &str = "type.googleapis.com/";
 
-pub(super) fn resource(message: &DynamicMessage) -> Result<&'static ResourceType, Problem> {
-    let descriptor = message.descriptor();
+pub(super) fn resource(descriptor: &MessageDescriptor) -> Result<&'static ResourceType, Problem> {
     let is_of =
         |resource: &&ResourceType| resource.type_url.strip_prefix(PREFIX) == Some(descriptor.full_name());
     RESOURCES.iter().find(is_of).ok_or_else(|| Problem::NoResource(descriptor.full_name().to_owned()))

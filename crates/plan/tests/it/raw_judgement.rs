@@ -84,16 +84,12 @@ fn a_resource_has_a_type_that_a_proxy_can_be_given() {
                 &no_resource("envoy.service.runtime.v3.Runtime"),
             ),
             (
-                "{'@type': type.googleapis.com/envoy.config.filter.network.tcp_proxy.v2.TcpProxy, stat_prefix: s, cluster: c}",
+                "{'@type': type.googleapis.com/envoy.config.filter.network.tcp_proxy.v2.TcpProxy}",
                 &no_resource("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"),
             ),
             (
                 "{'@type': type.googleapis.com/envoy.config.listener.v3.Listener}",
                 "name: must not be empty: a proxy asks by name",
-            ),
-            (
-                "{'@type': type.googleapis.com/google.protobuf.Duration, seconds: 5}",
-                "must have '@type' and 'value' alone, as google.protobuf.Duration",
             ),
         ],
     );
@@ -144,6 +140,10 @@ fn a_field_is_known_and_given_once() {
         (
             "{'@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s}",
             "filter_chains.filters[0].typed_config: must have one of 'cluster', 'weighted_clusters'",
+        ),
+        (
+            "{'@type': a/google.protobuf.Duration, seconds: 5}",
+            "filter_chains.filters[0].typed_config: must have '@type' and 'value' alone, as google.protobuf.Duration",
         ),
         ("{'@type': a/google.protobuf.Any, value: {'@type': a/google.protobuf.UInt32Value, value: 5}}", ""),
         (
