@@ -4,6 +4,7 @@
 //! fields, which every format of the log escapes, and never in the message.
 
 use std::{
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -21,13 +22,17 @@ pub(crate) const LOOPBACK: &str = "loopback";
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) who: &'static str,
-    /// The peer's address, as far as it is known.
-    pub(crate) from: String,
+    /// The peer's address, as far as it is known. Printed when a line needs it: most requests need none.
+    from: Option<SocketAddr>,
 }
 
 impl Caller {
     pub(crate) fn new(peer: Option<&Peer>) -> Self {
-        Self { who: LOOPBACK, from: peer.map(|peer| peer.0.to_string()).unwrap_or_default() }
+        Self { who: LOOPBACK, from: peer.map(|peer| peer.0) }
+    }
+
+    fn from(&self) -> String {
+        self.from.map(|from| from.to_string()).unwrap_or_default()
     }
 }
 
@@ -37,7 +42,7 @@ pub(crate) fn accepted(caller: &Caller, method: &'static str, keys: &[Key], comm
         tracing::info!(
             target: "audit",
             who = caller.who,
-            from = caller.from,
+            from = caller.from(),
             method,
             kind = key.kind.name(),
             mesh = &*key.mesh,
@@ -54,7 +59,7 @@ pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, valid_for: O
     tracing::info!(
         target: "audit",
         who = caller.who,
-        from = caller.from,
+        from = caller.from(),
         method = "POST",
         kind = "DataplaneToken",
         mesh,
@@ -96,7 +101,7 @@ impl RefusalLog {
         tracing::warn!(
             target: "audit",
             who = caller.who,
-            from = caller.from,
+            from = caller.from(),
             method = method.as_str(),
             path,
             status = refusal.status.as_u16(),

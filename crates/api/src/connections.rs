@@ -7,7 +7,10 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -19,15 +22,15 @@ pub(crate) struct Connections {
     state: Mutex<State>,
 }
 
-/// A place among all, until it is dropped.
-pub(crate) type Place = OwnedSemaphorePermit;
-
 /// One connection, until it is dropped.
 pub(crate) struct Connection {
     all: Arc<Connections>,
     id: u64,
     ends: Arc<Notify>,
-    _place: Place,
+    /// Under way, also once it does not count among all any more.
+    requests: AtomicUsize,
+    has_served: AtomicBool,
+    _place: OwnedSemaphorePermit,
 }
 
 /// A request under way on a connection, until it is dropped.
@@ -58,32 +61,28 @@ impl Connections {
         Arc::new(Self { per_peer, places: Arc::new(Semaphore::new(most)), state: Mutex::default() })
     }
 
-    /// Waits for a place; the connection that has rested longest makes room.
-    pub(crate) async fn place(&self) -> Place {
-        let taken = self.places.clone().try_acquire_owned();
-        if let Ok(permit) = taken {
-            return permit;
-        }
+    /// Waits for a place. A peer that has its share takes from that; else, when all places are taken, the connection of any
+    /// peer that has rested longest makes room. `None` when the peer has its share and all of that is at work.
+    pub(crate) async fn admit(self: Arc<Self>, peer: IpAddr) -> Option<Arc<Connection>> {
         {
             let mut state = self.state();
-            state.awaited = !state.end_longest_at_rest(None);
+            if state.peers.get(&peer).is_some_and(|count| *count >= self.per_peer) {
+                if !state.end_longest_at_rest(Some(peer)) {
+                    return None;
+                }
+            } else if self.places.available_permits() == 0 {
+                state.awaited = !state.end_longest_at_rest(None);
+            }
         }
-        let permit = self.places.clone().acquire_owned().await;
-        self.state().awaited = false;
-        permit.expect("the places are never closed")
-    }
-
-    /// `None` when the peer has its share already and all of that is at work.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, place: Place) -> Option<Arc<Connection>> {
-        let mut state = self.state();
-        let has_its_share = state.peers.get(&peer).is_some_and(|count| *count >= self.per_peer);
-        if has_its_share && !state.end_longest_at_rest(Some(peer)) {
-            return None;
-        }
+        let place = self.places.clone().acquire_owned().await.expect("the places are never closed");
         let ends = Arc::new(Notify::new());
-        let id = state.add(peer, ends.clone());
-        drop(state);
-        Some(Arc::new(Connection { all: self.clone(), id, ends, _place: place }))
+        let id = {
+            let mut state = self.state();
+            state.awaited = false;
+            state.add(peer, ends.clone())
+        };
+        let (requests, has_served) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Some(Arc::new(Connection { all: self, id, ends, requests, has_served, _place: place }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -93,8 +92,20 @@ impl Connections {
 
 impl Connection {
     pub(crate) fn request(self: &Arc<Self>) -> Request {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.has_served.store(true, Ordering::Relaxed);
         self.all.state().begin(self.id);
         Request(self.clone())
+    }
+
+    /// Whether no request is under way on it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a request has ever begun on it.
+    pub(crate) fn has_served(&self) -> bool {
+        self.has_served.load(Ordering::Relaxed)
     }
 
     /// Once the connection has to make room.
@@ -111,6 +122,7 @@ impl Drop for Connection {
 
 impl Drop for Request {
     fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
         self.0.all.state().finish(self.0.id);
     }
 }
@@ -195,7 +207,7 @@ mod tests {
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
     async fn admit(all: &Arc<Connections>, peer: IpAddr) -> Option<Arc<Connection>> {
-        all.admit(peer, all.place().await)
+        all.clone().admit(peer).await
     }
 
     fn has_ended(connection: &Connection) -> bool {
@@ -231,6 +243,21 @@ mod tests {
         assert!(third.await.is_some());
         drop(working);
         assert!(!has_ended(&first), "nobody waits any more");
+    }
+
+    #[tokio::test]
+    async fn a_peer_with_its_share_takes_nothing_from_others() {
+        let all = Connections::new(2, 1);
+        let (first, other) = (admit(&all, A).await.unwrap(), admit(&all, B).await.unwrap());
+        let working = first.request();
+        assert!(admit(&all, A).await.is_none());
+        assert!(!has_ended(&other));
+        drop(working);
+        let mut second = pin!(admit(&all, A));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(has_ended(&first) && !has_ended(&other));
+        drop(first);
+        assert!(second.await.is_some());
     }
 
     #[tokio::test]

@@ -76,7 +76,7 @@ pub struct Api {
 pub trait RequestObserver: Send + Sync + 'static {
     /// `route` is a pattern such as `/meshes/{mesh}/{collection}`, and `method` one of HTTP's own or `other`, so that what
     /// a client makes up adds no label. `elapsed` ends when the answer is ready to be sent.
-    fn observe(&self, route: &'static str, method: &str, status: u16, elapsed: Duration);
+    fn observe(&self, route: &'static str, method: &'static str, status: u16, elapsed: Duration);
 }
 
 /// The HTTP API, to be [served](serve()).

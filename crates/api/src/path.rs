@@ -4,6 +4,8 @@
 //! need: percent-encoding is undone before anything is compared, but an encoded slash belongs to the name and never
 //! separates; `+` is a plus; and a trailing slash changes nothing. The routes follow from the table of kinds.
 
+use std::borrow::Cow;
+
 use model::{Key, Kind, Scope};
 
 /// What a path names.
@@ -104,7 +106,7 @@ pub(crate) fn parse(path: &str) -> Result<Option<Route>, NotUtf8> {
     }
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments = path.split('/').map(decode).collect::<Result<Vec<_>, _>>()?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     Ok(route(&segments))
 }
 
@@ -153,7 +155,11 @@ fn kind(collection: &str, scope: Scope) -> Option<Kind> {
     Kind::from_path(collection).filter(|kind| kind.scope() == scope)
 }
 
-fn decode(segment: &str) -> Result<String, NotUtf8> {
+/// As it stands where nothing is encoded, which is nearly always.
+fn decode(segment: &str) -> Result<Cow<'_, str>, NotUtf8> {
+    if !segment.contains('%') {
+        return Ok(Cow::Borrowed(segment));
+    }
     let mut decoded = Vec::with_capacity(segment.len());
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
@@ -165,7 +171,7 @@ fn decode(segment: &str) -> Result<String, NotUtf8> {
         let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else { return Err(NotUtf8) };
         decoded.push(u8::try_from(16 * high + low).map_err(|_| NotUtf8)?);
     }
-    String::from_utf8(decoded).map_err(|_| NotUtf8)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| NotUtf8)
 }
 
 impl Route {

@@ -25,8 +25,9 @@ const PARSED_IN_PLACE_BYTES: usize = 64 * 1024;
 /// Mappings and lists inside each other: several times what any resource has, and little enough for a thread's stack.
 const YAML_DEPTH: usize = 64;
 
-/// Aliases may repeat a body's content this many times over, in events, and no more.
-const YAML_ALIAS_EVENTS: usize = 100_000;
+/// Aliases may repeat as much as the body has itself, so that the cost is that of its size; in events, and of text in bytes.
+/// A small body may repeat this much in any case.
+const YAML_REPEATED_MIN: usize = 4096;
 
 /// Where and why a body is not what it should be, as one line.
 #[derive(Debug)]
@@ -74,9 +75,14 @@ pub(crate) async fn by_size<T: Send + 'static>(
     title: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
-    if bytes <= PARSED_IN_PLACE_BYTES {
-        return Ok(work());
-    }
+    if bytes <= PARSED_IN_PLACE_BYTES { Ok(work()) } else { aside(title, work).await }
+}
+
+/// Runs `work` off the threads that serve others.
+pub(crate) async fn aside<T: Send + 'static>(
+    title: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::internal(title, &error))
 }
 
@@ -137,10 +143,15 @@ fn json<'de, S: DeserializeSeed<'de>>(body: &'de [u8], seed: S) -> Result<S::Val
 }
 
 fn yaml<'de, S: DeserializeSeed<'de>>(body: &'de [u8], seed: S) -> Result<S::Value, Malformed> {
+    let repeated = body.len().max(YAML_REPEATED_MIN);
     let options = serde_saphyr::options! {
         with_snippet: false,
-        budget: serde_saphyr::budget! { max_depth: YAML_DEPTH, flow_nesting_limit: YAML_DEPTH },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: YAML_ALIAS_EVENTS },
+        budget: serde_saphyr::budget! {
+            max_depth: YAML_DEPTH,
+            flow_nesting_limit: YAML_DEPTH,
+            max_total_scalar_bytes: body.len().saturating_add(repeated),
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: repeated },
     };
     let text = std::str::from_utf8(body).map_err(|error| not_utf8(&body[..error.valid_up_to()]))?;
     let mut track = Track::new();

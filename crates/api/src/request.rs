@@ -11,7 +11,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
-use store::Revision;
+use store::{Present, Revision};
 
 use crate::{
     Api, Peer,
@@ -29,13 +29,19 @@ use crate::{
 struct Server {
     api: Arc<Api>,
     refusals: RefusalLog,
+    lists: list::Lists,
     /// What `GET /openapi.json` answers.
     openapi: Bytes,
 }
 
 pub(crate) fn router(api: Api) -> Router {
     let openapi = openapi::document(api.version, api.limits.body_bytes);
-    let server = Server { api: Arc::new(api), refusals: RefusalLog::default(), openapi };
+    let server = Server {
+        api: Arc::new(api),
+        refusals: RefusalLog::default(),
+        lists: list::Lists::default(),
+        openapi,
+    };
     Router::new().fallback(serve).with_state(Arc::new(server))
 }
 
@@ -96,13 +102,23 @@ async fn answer(
     let query = Query::of(&parts.uri);
     if matches!(parts.method, Method::GET | Method::HEAD) {
         min_revision::wait(&*api.store, &parts.headers).await?;
-        return match watched(route, &query)? {
-            Some(watched) => {
-                let closing = parts.extensions.get::<Closing>().cloned();
-                watch::watch(&api.store, watched, &query, &parts.headers, closing)
-            }
-            None => Ok(get(server, route, parts, &query, &asked)?.map(Body::from)),
-        };
+        if let Some(watched) = watched(route, &query)? {
+            let closing = parts.extensions.get::<Closing>().cloned();
+            return watch::watch(
+                &api.store,
+                api.limits.watch_quiet,
+                watched,
+                &query,
+                &parts.headers,
+                closing,
+            );
+        }
+        let present = api.store.present();
+        let got = get(server, &present, route, parts, &query, &asked);
+        // Also what is not there is not there at this revision.
+        let mut answer = got.unwrap_or_else(Refusal::into_answer);
+        kuma_revision(answer.headers_mut(), present.revision());
+        return Ok(answer.map(Body::from));
     }
     if api.cors.allowed(route, &parts.headers).is_none() {
         api.hosts.admit_write(&parts.headers, &asked)?;
@@ -157,6 +173,7 @@ fn watched(route: &Route, query: &Query) -> Result<Option<Watched>, Refusal> {
 
 fn get(
     server: &Server,
+    present: &Present,
     route: &Route,
     parts: &Parts,
     query: &Query,
@@ -173,15 +190,16 @@ fn get(
         _ => title::REQUEST,
     };
     let format = negotiate::accepted(&parts.headers, title)?;
-    let present = api.store.present();
     let asked = |mesh| list::Asked { mesh, query, authority, uri: &parts.uri };
     let json: Bytes = match route {
-        Route::Item(key) => return retrieve::item(&present, key, &parts.headers, format),
-        Route::Collection { kind, mesh } => list::resources(&present, *kind, &asked(mesh.as_deref()))?,
-        Route::Overviews { mesh } => list::overviews(&present, &asked(mesh.as_deref()))?,
-        Route::Overview(key) => retrieve::overview(&present, key)?,
-        Route::Insights { mesh } => list::insights(&present, &asked(mesh.as_deref()))?,
-        Route::Insight(key) => retrieve::insight(&present, key)?,
+        Route::Item(key) => return retrieve::item(present, key, &parts.headers, format),
+        Route::Collection { kind, mesh } => {
+            server.lists.resources(&*api.store, present, *kind, &asked(mesh.as_deref()))?
+        }
+        Route::Overviews { mesh } => list::overviews(present, &asked(mesh.as_deref()))?,
+        Route::Overview(key) => retrieve::overview(present, key)?,
+        Route::Insights { mesh } => list::insights(present, &asked(mesh.as_deref()))?,
+        Route::Insight(key) => retrieve::insight(present, key)?,
         Route::Index => index::index(api),
         Route::Catalogue => index::catalogue(api, authority),
         Route::Config => index::config(api),
@@ -190,9 +208,7 @@ fn get(
             return Err(Refusal::not_found(title));
         }
     };
-    let mut answer = negotiate::represent(json, format, title)?;
-    kuma_revision(answer.headers_mut(), present.revision());
-    Ok(answer)
+    negotiate::represent(json, format, title)
 }
 
 async fn change(
@@ -214,6 +230,10 @@ async fn change(
         Route::Tokens if !api.tokens_enabled => {
             let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";
             Err(Refusal::new(StatusCode::NOT_FOUND, title::TOKEN, details))
+        }
+        Route::Tokens if query.get("dryRun").is_some() => {
+            let details = "There is no dry run of a token: dryRun is for resources and transactions.";
+            Err(Refusal::bad_request(title::TOKEN, details))
         }
         Route::Tokens => {
             negotiate::require_json(headers, title::TOKEN)?;

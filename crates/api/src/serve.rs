@@ -1,6 +1,7 @@
 //! Accepting connections, HTTP/1.1 and HTTP/2 alike, so that no peer can hold more than its share.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -11,6 +12,7 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Frame, SizeHint};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -27,7 +29,7 @@ use tower::ServiceExt;
 use crate::{
     connections::{self, Connection, Connections},
     idle::IdleLimit,
-    watch::Closing,
+    watch::{Closing, Resumable},
 };
 
 /// How much of the server one client may have, and for how long.
@@ -44,6 +46,9 @@ pub struct Limits {
     pub header_read_timeout: Duration,
     /// How long a connection may last on which no byte moves.
     pub idle_timeout: Duration,
+    /// How long a watch says nothing when there is nothing to say: then it sends a comment, before a proxy in between takes
+    /// the connection for dead.
+    pub watch_quiet: Duration,
     /// Connections at a time. For whoever comes when there are so many, the one that has rested longest ends; when none
     /// rests, the newcomer waits.
     pub connections: usize,
@@ -62,6 +67,7 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(90),
+            watch_quiet: Duration::from_secs(15),
             connections: 1024,
             connections_per_peer: 512,
             shutdown_grace: Duration::from_secs(10),
@@ -78,6 +84,10 @@ const HTTP2_STREAMS: u32 = 32;
 
 /// hyper works with no less.
 const HEADER_BYTES_MIN: usize = 8 * 1024;
+
+/// How long a connection at rest that has to end may take: for the end of an answer that is not all sent, and for a request
+/// that has begun in just that moment. Somebody waits for it.
+const REST_GRACE: Duration = Duration::from_millis(100);
 
 /// How long to wait after an `accept` that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -96,8 +106,8 @@ pub async fn serve(
     let all = Connections::new(limits.connections, limits.connections_per_peer);
     let (closing, closed) = watch::channel(());
     let mut tasks = JoinSet::new();
-    // Accepted, and waiting for a place.
-    let mut arrived: Option<(TcpStream, SocketAddr)> = None;
+    // Accepted, and waiting for a place. Kept from turn to turn, because another connection may have ended for it.
+    let mut arrived: Option<BoxFuture<'static, Arrival>> = None;
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -105,7 +115,10 @@ pub async fn serve(
             // Ended tasks are taken out as they end.
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept(), if arrived.is_none() => match accepted {
-                Ok(accepted) => arrived = Some(accepted),
+                Ok((stream, peer)) => {
+                    let admission = all.clone().admit(peer.ip());
+                    arrived = Some(Box::pin(async move { (stream, peer, admission.await) }));
+                }
                 Err(error) => {
                     tracing::warn!(%address, %error, "a connection could not be accepted");
                     if !is_the_peers(&error) {
@@ -113,9 +126,9 @@ pub async fn serve(
                     }
                 }
             },
-            place = all.place(), if arrived.is_some() => {
-                let Some((stream, peer)) = arrived.take() else { continue };
-                let Some(connection) = all.admit(peer.ip(), place) else {
+            (stream, peer, admitted) = waiting(&mut arrived) => {
+                arrived = None;
+                let Some(connection) = admitted else {
                     tracing::debug!(%peer, "closed: too many connections from one address");
                     continue;
                 };
@@ -129,6 +142,17 @@ pub async fn serve(
     drop(closed);
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// A client, and its connection if it may have one.
+type Arrival = (TcpStream, SocketAddr, Option<Arc<Connection>>);
+
+/// Never, while nobody waits.
+async fn waiting(arrived: &mut Option<BoxFuture<'static, Arrival>>) -> Arrival {
+    match arrived {
+        Some(arrived) => arrived.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A peer that went away before it was accepted says nothing about the next one.
@@ -159,7 +183,11 @@ impl Serving {
             request.extensions_mut().insert(watches.clone());
             request.extensions_mut().insert(Peer(peer));
             let answered = router.clone().oneshot(request);
-            async move { answered.await.map(|answer| answer.map(|body| UntilSent { body, under_way })) }
+            async move {
+                let answer = answered.await?;
+                let under_way = answer.extensions().get::<Resumable>().is_none().then_some(under_way);
+                Ok::<_, Infallible>(answer.map(|body| UntilSent { body, under_way }))
+            }
         });
         let builder = connection_builder(&limits);
         let stream = TokioIo::new(IdleLimit::new(stream, limits.idle_timeout));
@@ -167,11 +195,21 @@ impl Serving {
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
-            () = connection.ended() => return tracing::debug!(%peer, "ended at rest, to make room"),
+            () = connection.ended() => {
+                tracing::debug!(%peer, "ends at rest, to make room");
+                if !connection.has_served() {
+                    return;
+                }
+                serving.as_mut().graceful_shutdown();
+                tokio::time::timeout(REST_GRACE, serving).await.unwrap_or(Ok(()))
+            }
             _ = closing.changed() => {
                 serving.as_mut().graceful_shutdown();
-                match tokio::time::timeout(limits.shutdown_grace, serving).await {
+                let rests = connection.is_at_rest();
+                let grace = if rests { REST_GRACE.min(limits.shutdown_grace) } else { limits.shutdown_grace };
+                match tokio::time::timeout(grace, serving).await {
                     Ok(ended) => ended,
+                    Err(_elapsed) if rests => Ok(()),
                     Err(_elapsed) => return tracing::warn!(%peer, "cut off: its request outlived the grace"),
                 }
             }
@@ -187,7 +225,7 @@ struct UntilSent {
     body: Body,
     /// Ends as this is dropped.
     #[expect(dead_code, reason = "it is there to be dropped")]
-    under_way: connections::Request,
+    under_way: Option<connections::Request>,
 }
 
 impl http_body::Body for UntilSent {

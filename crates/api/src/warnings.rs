@@ -11,7 +11,7 @@ use store::Present;
 const WARNINGS: usize = 8;
 const WARNING_CHARS: usize = 240;
 
-/// How many services and tags of one resource are looked for: nobody reads on after so many.
+/// How many services and tags are looked for, over all that is put together: nobody reads on after so many.
 const LOOKED_FOR: usize = 200;
 
 /// Adds a header for each warning about what was just put.
@@ -20,7 +20,8 @@ pub(crate) fn warn<'a>(
     present: &Present,
     put: impl IntoIterator<Item = (&'a Key, &'a Spec)>,
 ) {
-    let sentences = put.into_iter().flat_map(|(key, spec)| about(present, key, spec));
+    let mut looks = LOOKED_FOR;
+    let sentences = put.into_iter().flat_map(|(key, spec)| about(present, key, spec, &mut looks));
     let mut sentences: Vec<String> = sentences.take(WARNINGS + 1).collect();
     if let Some(last) = sentences.get_mut(WARNINGS) {
         "there are more warnings like these".clone_into(last);
@@ -33,14 +34,17 @@ pub(crate) fn warn<'a>(
     }
 }
 
-fn about(present: &Present, key: &Key, spec: &Spec) -> Vec<String> {
+fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<String> {
     let mut sentences = match spec {
         Spec::Mesh(mesh) => unenforced(mesh),
         Spec::TrafficPermission(_) => without_mtls(present, &key.mesh),
         Spec::TrafficLog(log) => without_backend(present, &key.mesh, log),
-        Spec::Dataplane(_) | Spec::ProxyTemplate(_) | Spec::TrafficRoute(_) => Vec::new(),
+        Spec::ProxyTemplate(_) => vec![TEMPLATES_UNUSED.to_owned()],
+        Spec::Dataplane(_) | Spec::TrafficRoute(_) => Vec::new(),
     };
-    sentences.extend(not_carried(present, &key.mesh, wanted(spec)));
+    let wanted = wanted(spec).into_iter().take(*looks).collect::<Wanted>();
+    *looks -= wanted.len();
+    sentences.extend(not_carried(present, &key.mesh, wanted));
     sentences
 }
 
@@ -49,6 +53,9 @@ fn unenforced(mesh: &Mesh) -> Vec<String> {
     let mtls = "mtls.enabled: this version of the control plane does not configure mTLS yet, so traffic is in plain text";
     if mesh.mtls_enabled() { vec![mtls.to_owned()] } else { Vec::new() }
 }
+
+const TEMPLATES_UNUSED: &str =
+    "this version of the control plane does not give the resources of a ProxyTemplate to proxies yet";
 
 fn settings<'a>(present: &'a Present, mesh: &str) -> Option<&'a Mesh> {
     match &*present.get(&Key::mesh(mesh))?.spec {
@@ -82,8 +89,7 @@ fn without_backend(present: &Present, mesh: &str, log: &TrafficLog) -> Vec<Strin
 }
 
 fn not_carried(present: &Present, mesh: &str, wanted: Wanted) -> Vec<String> {
-    let looked_for = wanted.into_iter().take(LOOKED_FOR);
-    let missing = looked_for.filter(|(_, tags)| !present.any_tagged(Kind::Dataplane, mesh, tags));
+    let missing = wanted.into_iter().filter(|(_, tags)| !present.any_tagged(Kind::Dataplane, mesh, tags));
     missing.take(WARNINGS + 1).map(|(field, tags)| sentence(&field, &tags, mesh)).collect()
 }
 

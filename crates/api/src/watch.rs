@@ -20,7 +20,7 @@ use http::{
 use model::{Key, Kind};
 use serde_json::json;
 use store::{Change, Entry, HistoryGone, Present, Revision, Store};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     query::Query,
@@ -44,11 +44,15 @@ pub(crate) enum Watched {
 #[derive(Clone, Debug)]
 pub(crate) struct Closing(pub(crate) watch::Receiver<()>);
 
-/// How long a reader hears nothing: a proxy in between may cut a connection on which nothing moves.
-const QUIET: Duration = Duration::from_secs(15);
+/// Among an answer's extensions: its client can come back and go on where it was, so that its connection may make room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resumable;
 
 /// How many changes a connected reader may leave lying before it is closed.
 const BEHIND_MAX: usize = 1000;
+
+/// How many revisions may pass while a reader is told what there is: it needs more time for that.
+const BEHIND_WHILE_LISTING_MAX: u64 = 10_000;
 
 /// About so much is made at a time: enough for one write to the socket, little to hold for a reader that is slow.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -63,6 +67,7 @@ pub(crate) fn is_asked(query: &Query) -> Result<bool, Refusal> {
 /// 200 and events without end; 410 when history does not reach back to where the reader was.
 pub(crate) fn watch(
     store: &Arc<dyn Store>,
+    quiet: Duration,
     watched: Watched,
     query: &Query,
     headers: &HeaderMap,
@@ -88,13 +93,24 @@ pub(crate) fn watch(
             (at, Todo::Changes(changes.into_iter()))
         }
     };
-    let reader = Reader { store: store.clone(), watched, epoch: now.epoch, at, todo, revisions, closing };
+    let reader = Reader {
+        store: store.clone(),
+        watched,
+        epoch: now.epoch,
+        at,
+        todo,
+        revisions,
+        closing,
+        quiet,
+        heard: Instant::now(),
+    };
     let events = stream::unfold(reader, |mut reader| async {
         let chunk = reader.next().await?;
         Some((Ok::<Bytes, Infallible>(chunk), reader))
     });
 
     let mut answer = http::Response::new(Body::from_stream(events));
+    answer.extensions_mut().insert(Resumable);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -146,6 +162,18 @@ struct Reader {
     todo: Todo,
     revisions: watch::Receiver<u64>,
     closing: Option<Closing>,
+    quiet: Duration,
+    /// When it was told something last, if only that there is nothing.
+    heard: Instant,
+}
+
+/// How a reader meets what has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It had taken everything before, and waited.
+    Waiting,
+    /// There was more already.
+    Late,
 }
 
 /// What is to be told before the reader waits for more.
@@ -161,49 +189,61 @@ enum Todo {
 impl Reader {
     /// The next piece of the stream; `None` ends it.
     async fn next(&mut self) -> Option<Bytes> {
+        let chunk = self.next_chunk().await;
+        self.heard = Instant::now();
+        chunk
+    }
+
+    async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
             match mem::replace(&mut self.todo, Todo::Wait) {
-                Todo::Present { present, after } => return Some(self.tell_present(&present, after.as_ref())),
+                Todo::Present { present, after } => return self.tell_present(&present, after.as_ref()),
                 Todo::Changes(changes) if changes.len() > 0 => return Some(self.tell_changes(changes)),
                 Todo::Changes(_) | Todo::Wait => {}
             }
-            let (at, here) = (self.at, self.revision(self.at));
+            let at = self.at;
+            let pace = if *self.revisions.borrow() > at { Pace::Late } else { Pace::Waiting };
+            let (here, quiet) = (self.revision(at), tokio::time::sleep_until(self.heard + self.quiet));
             let closed = closed(self.closing.as_mut());
             tokio::select! {
                 () = closed => return None,
                 arrived = self.revisions.wait_for(|latest| *latest > at) => drop(arrived.ok()?),
-                () = tokio::time::sleep(QUIET) => return Some(still_here(here)),
+                () = quiet => return Some(still_here(here)),
             }
-            self.todo = Todo::Changes(self.arrived()?.into_iter());
+            self.todo = Todo::Changes(self.arrived(pace)?.into_iter());
         }
     }
 
     /// `None` closes: the reader was so slow that history has gone on without it, or that it would cost too much.
-    fn arrived(&mut self) -> Option<Vec<Arc<Change>>> {
+    fn arrived(&mut self, pace: Pace) -> Option<Vec<Arc<Change>>> {
         let mut changes = self.store.changes(self.at).ok()?;
         self.at = changes.last().map_or(self.at, |last| last.revision);
         changes.retain(|change| self.watched.concerns(&change.key));
-        // One commit may change more than that, and is no fault of the reader.
+        // One commit may change more than that, and is no fault of the reader; nor is what came at once while it waited.
         let first = changes.first().map(|change| change.revision);
         let behind = changes.iter().filter(|change| Some(change.revision) != first).count();
-        (behind <= BEHIND_MAX).then_some(changes)
+        (pace == Pace::Waiting || behind <= BEHIND_MAX).then_some(changes)
     }
 
     fn revision(&self, number: u64) -> Revision {
         Revision { epoch: self.epoch, number }
     }
 
-    fn tell_present(&mut self, present: &Arc<Present>, after: Option<&Key>) -> Bytes {
+    /// `None` closes: it takes so long that the state it is being told is not worth keeping.
+    fn tell_present(&mut self, present: &Arc<Present>, after: Option<&Key>) -> Option<Bytes> {
+        if self.revisions.borrow().saturating_sub(self.at) > BEHIND_WHILE_LISTING_MAX {
+            return None;
+        }
         let mut chunk = BytesMut::new();
         for (key, entry) in self.watched.present(present, after) {
             put_event(&mut chunk, None, entry.revision, key, &entry.json);
             if chunk.len() >= CHUNK_BYTES {
                 self.todo = Todo::Present { present: present.clone(), after: Some(key.clone()) };
-                return chunk.freeze();
+                return Some(chunk.freeze());
             }
         }
         milestone(&mut chunk, "synced", present.revision());
-        chunk.freeze()
+        Some(chunk.freeze())
     }
 
     /// As many as make a chunk; the rest stays to be done.

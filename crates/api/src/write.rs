@@ -8,8 +8,8 @@ use std::{sync::Arc, time::UNIX_EPOCH};
 
 use axum::body::Body;
 use http::{HeaderMap, StatusCode};
-use model::{Key, Scope, Spec, Violations};
-use store::{Committed, Outcome, Precondition, Present, Rehearsal, StoreError, Transaction, Write};
+use model::{Key, Kind, Scope, Spec, Violations};
+use store::{Committed, Outcome, Precondition, Present, StoreError, Transaction, Write};
 
 use crate::{
     Api,
@@ -45,36 +45,28 @@ pub(crate) async fn put(
     let present = api.store.present();
     let current = present.get(&key).map(|entry| entry.revision);
     let title = if current.is_some() { title::UPDATE } else { title::CREATE };
-    let spec = read::by_size(body.len(), title::PROCESS, {
+    let size = match key.kind {
+        // Its raw resources may cost far more than their size, and the first needs Envoy's descriptors.
+        Kind::ProxyTemplate => usize::MAX,
+        _ => body.len(),
+    };
+    let judging = read::by_size(size, title::PROCESS, {
         let key = key.clone();
         move || judge(&key, format, &body, title)
     });
-    let spec = spec.await??;
+    let spec = judging.await??;
     let mut preconditions = mesh_exists(&present, &key)?;
     preconditions.extend(conditions::preconditions(head.headers, &key, current, title)?);
 
     let write = Write::Put(key.clone(), spec.clone());
-    let committed = write_one(api, caller, "PUT", preconditions, write.clone(), dry_run, title).await?;
+    let (committed, after) = write_one(api, caller, "PUT", preconditions, write, dry_run, title).await?;
     let status = match committed.outcomes[..] {
         [Outcome::Created] => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
     let mut answer = done(status, &committed);
-    warn(answer.headers_mut(), &after(api, write, dry_run), [(&key, &*spec)]);
+    warn(answer.headers_mut(), &after, [(&key, &*spec)]);
     Ok(answer)
-}
-
-/// The present with a write in it that a dry run has not done: a resource may itself carry what it needs.
-fn after(api: &Api, write: Write, dry_run: DryRun) -> Arc<Present> {
-    let present = api.store.present();
-    match dry_run {
-        DryRun::No => present,
-        DryRun::Yes => {
-            let mut rehearsal = Rehearsal::new(&present, now_ms(api));
-            rehearsal.write(write);
-            Arc::new(rehearsal.present().clone())
-        }
-    }
 }
 
 /// 200, also when there was nothing to delete (Kuma 0.3.0).
@@ -88,7 +80,8 @@ pub(crate) async fn delete(
     let current = api.store.present().get(&key).map(|entry| entry.revision);
     let preconditions = conditions::preconditions(head.headers, &key, current, title::DELETE)?;
     let write = Write::Delete(key);
-    let committed = write_one(api, caller, "DELETE", preconditions, write, dry_run, title::DELETE).await?;
+    let (committed, _) =
+        write_one(api, caller, "DELETE", preconditions, write, dry_run, title::DELETE).await?;
     Ok(done(StatusCode::OK, &committed))
 }
 
@@ -145,6 +138,7 @@ fn judge(key: &Key, format: Format, body: &[u8], title: &'static str) -> Result<
     Ok(Arc::new(spec))
 }
 
+/// What became of it, and what there is then: of a dry run, what there would be.
 async fn write_one(
     api: &Arc<Api>,
     caller: Caller,
@@ -153,15 +147,23 @@ async fn write_one(
     write: Write,
     dry_run: DryRun,
     title: &'static str,
-) -> Result<Committed, Refusal> {
+) -> Result<(Committed, Arc<Present>), Refusal> {
     let (key, at_ms) = (write.key().clone(), now_ms(api));
     let transaction =
         Transaction { preconditions, writes: vec![write], author: caller.who.to_owned(), at_ms };
-    let committed = match dry_run {
-        DryRun::Yes => store::rehearse(&api.store.present(), &transaction),
-        DryRun::No => commit(api, caller, method, transaction, title).await?,
+    let written = match dry_run {
+        DryRun::Yes => {
+            let present = api.store.present();
+            // A mesh may hold a great many things that go with it.
+            let rehearsed = read::aside(title, move || store::rehearse(&present, &transaction)).await?;
+            rehearsed.map(|(committed, rehearsal)| (committed, Arc::new(rehearsal.present().clone())))
+        }
+        DryRun::No => {
+            let committed = commit(api, caller, method, transaction, title).await?;
+            committed.map(|committed| (committed, api.store.present()))
+        }
     };
-    committed.map_err(|failed| unmet(&failed, &key, title))
+    written.map_err(|failed| unmet(&failed, &key, title))
 }
 
 fn refuse_any(violations: Violations, title: &'static str) -> Result<(), Refusal> {

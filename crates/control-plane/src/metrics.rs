@@ -30,7 +30,7 @@ struct ProtocolLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabel {
     route: &'static str,
-    method: String,
+    method: &'static str,
     status: u16,
 }
 
@@ -101,8 +101,8 @@ impl fmt::Debug for Metrics {
 }
 
 impl api::RequestObserver for Metrics {
-    fn observe(&self, route: &'static str, method: &str, status: u16, elapsed: Duration) {
-        let label = RequestLabel { route, method: method.to_owned(), status };
+    fn observe(&self, route: &'static str, method: &'static str, status: u16, elapsed: Duration) {
+        let label = RequestLabel { route, method, status };
         self.requests.get_or_create(&label).observe(elapsed.as_secs_f64());
     }
 }

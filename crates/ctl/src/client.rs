@@ -34,10 +34,10 @@ pub(crate) enum ClientError {
     Unreadable { url: String, reason: String },
     /// It is older than transactions are.
     #[error(
-        "this control plane applies one resource at a time only, so that several documents cannot be applied all or \
-         nothing; apply each of them alone"
+        "there are no transactions at {0}, so that several documents cannot be applied all or nothing; check the address, \
+         or, if the control plane is an older one, apply each document alone"
     )]
-    NoTransactions,
+    NoTransactions(String),
     /// Such a name would lead to another path of the API.
     #[error("\"{0}\" cannot be a name: use numbers, lowercase latin letters and '-', '_' symbols")]
     NoName(String),
@@ -163,10 +163,11 @@ impl Client {
         let operations: Vec<Value> =
             entities.into_iter().map(|entity| json!({"op": "put", "resource": entity})).collect();
         let transaction = json!({"operations": operations});
-        let answer = self.ask(Method::POST, self.url(&["transactions"])?, Some(&transaction)).await?;
+        let url = self.url(&["transactions"])?;
+        let answer = self.ask(Method::POST, url.clone(), Some(&transaction)).await?;
         match answer.status {
             StatusCode::OK => Ok(answer.warnings),
-            StatusCode::NOT_FOUND => Err(ClientError::NoTransactions),
+            StatusCode::NOT_FOUND => Err(ClientError::NoTransactions(http::without_password(&url))),
             _ => Err(ClientError::unexpected(&answer)),
         }
     }

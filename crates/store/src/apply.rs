@@ -141,7 +141,10 @@ pub(crate) fn assert_well_formed(transaction: &Transaction) {
 }
 
 /// The resource as [`Entry::json`] has it.
-pub(crate) fn print(key: &Key, spec: &Spec) -> Bytes {
+///
+/// # Panics
+/// Never: whatever a spec is, it can be said in JSON.
+pub fn print(key: &Key, spec: &Spec) -> Bytes {
     model::print_entity(key, spec)
         .expect("a spec is plain data under string keys, which JSON can always say")
         .into()

@@ -22,7 +22,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use model::{DataplaneInsight, Key};
 use tokio::sync::watch;
 
-pub use apply::mesh_secrets;
+pub use apply::{mesh_secrets, print};
 pub use embedded::{EmbeddedOptions, EmbeddedStore};
 pub use history::Retention;
 pub use memory::MemoryStore;

@@ -85,38 +85,45 @@ impl Present {
         mesh: Option<&'a str>,
         wanted: &Tags,
     ) -> Vec<(&'a Key, &'a Arc<Entry>)> {
-        let Some(found) = self.with_tags(kind, mesh, wanted) else {
+        if wanted.is_empty() {
             return match mesh {
                 Some(mesh) => self.list(kind, mesh).collect(),
                 None => self.all(kind).collect(),
             };
+        }
+        let meshes: Vec<&str> = match mesh {
+            Some(mesh) => vec![mesh],
+            None => self.tags.meshes(kind).map(|mesh| &**mesh).collect(),
         };
-        let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|(key, _)| *key);
-        found.dedup_by_key(|(key, _)| *key);
-        found
+        let in_mesh = |mesh| {
+            let mut found: Vec<_> = self.with_tags(kind, mesh, wanted).collect();
+            found.sort_by_key(|(key, _)| *key);
+            found.dedup_by_key(|(key, _)| *key);
+            found
+        };
+        meshes.into_iter().flat_map(in_mesh).collect()
     }
 
     /// Whether [`Present::tagged`] would find any.
     pub fn any_tagged(&self, kind: Kind, mesh: &str, wanted: &Tags) -> bool {
-        match self.with_tags(kind, Some(mesh), wanted) {
-            Some(mut found) => found.next().is_some(),
-            None => self.list(kind, mesh).next().is_some(),
+        if wanted.is_empty() {
+            return self.list(kind, mesh).next().is_some();
         }
+        self.with_tags(kind, mesh, wanted).next().is_some()
     }
 
     fn with_tags<'a>(
         &'a self,
         kind: Kind,
-        mesh: Option<&'a str>,
+        mesh: &'a str,
         wanted: &Tags,
-    ) -> Option<impl Iterator<Item = (&'a Key, &'a Arc<Entry>)>> {
-        let candidates = self.tags.candidates(kind, mesh, wanted)?;
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Entry>)> {
+        let candidates = self.tags.candidates(kind, mesh, wanted).into_iter().flatten();
         let wanted = wanted.clone();
         let has_all =
             move |spec: &Spec| spec.tag_sets().into_iter().any(|tags| model::matches(&wanted, tags));
-        let found = candidates.filter_map(|key| Some((key, self.resources.get(key)?)));
-        Some(found.filter(move |(_, entry)| has_all(&entry.spec)))
+        let found = candidates.filter_map(|key| self.resources.get_key_value(&key));
+        found.filter(move |(_, entry)| has_all(&entry.spec))
     }
 
     /// Everything from a key on, by key.

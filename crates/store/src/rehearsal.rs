@@ -5,17 +5,21 @@ use crate::{
     apply::{self, Effects, State},
 };
 
-/// What [`crate::Store::commit`] would answer now, with the present's revision, since this takes none.
+/// What [`crate::Store::commit`] would answer now, with the present's revision, since this takes none; and what there would
+/// be then.
 ///
 /// # Errors
 /// The precondition that does not hold.
-pub fn rehearse(present: &Present, transaction: &Transaction) -> Result<Committed, Precondition> {
+pub fn rehearse(
+    present: &Present,
+    transaction: &Transaction,
+) -> Result<(Committed, Rehearsal), Precondition> {
     if let Some(broken) = transaction.preconditions.iter().find(|it| !apply::holds(present, it)) {
         return Err(broken.clone());
     }
     let mut rehearsal = Rehearsal::new(present, transaction.at_ms);
     let outcomes = transaction.writes.iter().map(|write| rehearsal.write(write.clone())).collect();
-    Ok(Committed { revision: present.revision(), outcomes })
+    Ok((Committed { revision: present.revision(), outcomes }, rehearsal))
 }
 
 /// A copy of the present on which writes take place and leave no trace. What it says is what a commit would have done at
@@ -33,7 +37,7 @@ impl Rehearsal {
         Self { state, at_ms }
     }
 
-    /// As the writes so far have left it.
+    /// As the writes so far have left it. Its revisions, and those of what was written, mean nothing.
     pub fn present(&self) -> &Present {
         &self.state.present
     }

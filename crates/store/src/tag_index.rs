@@ -9,12 +9,15 @@ use rpds::RedBlackTreeSetSync;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct TagIndex(RedBlackTreeSetSync<Tagged>);
 
-/// Ordered so that all of a kind that have one tag with one value stand together, in the order of their keys.
+/// Ordered so that, of a kind and in a mesh, all that have a tag stand together, and of those all that have one value, by
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tagged {
+    kind: Kind,
+    mesh: Arc<str>,
     tag: Arc<str>,
     value: Arc<str>,
-    key: Key,
+    name: Arc<str>,
 }
 
 impl TagIndex {
@@ -29,39 +32,45 @@ impl TagIndex {
         }
     }
 
-    /// At least those of a kind, and of a mesh if one is given, that have all of the `wanted` tags, in no order and perhaps
-    /// more than once: whether one set of tags has them all is the caller's to see. `None` when nothing is wanted, so that
-    /// there is nothing to look up.
+    /// At least those of a kind in a mesh that have all of the `wanted` tags, perhaps more than once: whether one set of
+    /// tags has them all is the caller's to see. `None` when nothing is wanted, so that there is nothing to look up.
     pub(crate) fn candidates<'a>(
         &'a self,
         kind: Kind,
-        mesh: Option<&'a str>,
+        mesh: &'a str,
         wanted: &Tags,
-    ) -> Option<Box<dyn Iterator<Item = &'a Key> + 'a>> {
+    ) -> Option<impl Iterator<Item = Key> + use<'a>> {
         let exact = |(_, value): &(&String, &String)| *value != ANY_VALUE;
         // A service has few instances; another tag, such as a region, may be everybody's.
         let service = wanted.get_key_value(SERVICE_TAG).filter(exact);
-        if let Some((tag, value)) = service.or_else(|| wanted.iter().find(exact)) {
-            let key = Key { kind, mesh: mesh.unwrap_or_default().into(), name: "".into() };
-            let first = Tagged { tag: tag.as_str().into(), value: value.as_str().into(), key };
-            let (tag, value) = (first.tag.clone(), first.value.clone());
-            let found = self.0.range(first..).map_while(move |it| {
-                let fits = it.tag == tag && it.value == value && is_of(&it.key, kind, mesh);
-                fits.then_some(&it.key)
-            });
-            return Some(Box::new(found));
-        }
-        let (tag, _any) = wanted.iter().next()?;
-        let key = Key { kind: Kind::Mesh, mesh: "".into(), name: "".into() };
-        let first = Tagged { tag: tag.as_str().into(), value: "".into(), key };
+        let (tag, value) = service.or_else(|| wanted.iter().find(exact)).or_else(|| wanted.iter().next())?;
+        let value = (value != ANY_VALUE).then(|| Arc::<str>::from(value.as_str()));
+        let first = Tagged {
+            kind,
+            mesh: mesh.into(),
+            tag: tag.as_str().into(),
+            value: value.clone().unwrap_or_else(|| "".into()),
+            name: "".into(),
+        };
         let tag = first.tag.clone();
-        let found = self.0.range(first..).take_while(move |it| it.tag == tag).map(|it| &it.key);
-        Some(Box::new(found.filter(move |key| is_of(key, kind, mesh))))
+        let found = self.0.range(first..).take_while(move |it| {
+            it.kind == kind
+                && *it.mesh == *mesh
+                && it.tag == tag
+                && value.as_ref().is_none_or(|value| it.value == *value)
+        });
+        Some(found.map(move |it| Key { kind, mesh: it.mesh.clone(), name: it.name.clone() }))
     }
-}
 
-fn is_of(key: &Key, kind: Kind, mesh: Option<&str>) -> bool {
-    key.kind == kind && mesh.is_none_or(|mesh| &*key.mesh == mesh)
+    /// The meshes in which something of the kind has a tag, in order.
+    pub(crate) fn meshes(&self, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
+        let from = move |mesh: Arc<str>| {
+            let first = Tagged { kind, mesh, tag: "".into(), value: "".into(), name: "".into() };
+            self.0.range(first..).next().filter(|it| it.kind == kind).map(|it| &it.mesh)
+        };
+        // Nothing is between a text and the same with a zero behind it.
+        std::iter::successors(from("".into()), move |mesh| from(format!("{mesh}\0").into()))
+    }
 }
 
 fn tags_of(spec: Option<&Spec>) -> BTreeSet<(&String, &String)> {
@@ -69,5 +78,11 @@ fn tags_of(spec: Option<&Spec>) -> BTreeSet<(&String, &String)> {
 }
 
 fn tagged((tag, value): &(&String, &String), key: &Key) -> Tagged {
-    Tagged { tag: tag.as_str().into(), value: value.as_str().into(), key: key.clone() }
+    Tagged {
+        kind: key.kind,
+        mesh: key.mesh.clone(),
+        tag: tag.as_str().into(),
+        value: value.as_str().into(),
+        name: key.name.clone(),
+    }
 }

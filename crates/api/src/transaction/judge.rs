@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use http::StatusCode;
-use model::{Key, Kind, Scope, Violations};
+use model::{Key, Kind, Scope, Violation, Violations};
 use store::{Outcome, Precondition, Present, Rehearsal, Write};
 
 use super::{
@@ -18,9 +18,17 @@ use crate::{
 /// What is to be written, what the verdict rests on, what will become of each write, and what there is after them all.
 pub(super) struct Verdict {
     pub(super) writes: Vec<Write>,
-    pub(super) preconditions: Vec<Precondition>,
+    pub(super) grounds: Vec<Ground>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) rehearsal: Rehearsal,
+}
+
+/// What a verdict rests on.
+pub(super) struct Ground {
+    pub(super) precondition: Precondition,
+    /// What is to be said, and with which status, when it does not hold any more.
+    status: StatusCode,
+    violation: Violation,
 }
 
 /// 400 with every violation of every operation; 412 when nothing but conditions stands against it.
@@ -32,7 +40,7 @@ pub(super) fn judge(operations: Vec<Operation>, present: &Present, at_ms: u64) -
         unmet: Violations::default(),
         verdict: Verdict {
             writes: Vec::new(),
-            preconditions: Vec::new(),
+            grounds: Vec::new(),
             outcomes: Vec::new(),
             rehearsal: Rehearsal::new(present, at_ms),
         },
@@ -44,30 +52,25 @@ pub(super) fn judge(operations: Vec<Operation>, present: &Present, at_ms: u64) -
     if violations.is_empty() && unmet.is_empty() {
         return Ok(verdict);
     }
-    let (status, details) = if violations.is_empty() {
-        (StatusCode::PRECONDITION_FAILED, CHANGED)
-    } else {
-        (StatusCode::BAD_REQUEST, "Transaction is not valid")
-    };
+    let status =
+        if violations.is_empty() { StatusCode::PRECONDITION_FAILED } else { StatusCode::BAD_REQUEST };
     violations.extend(unmet);
-    Err(Refusal { causes: violations, ..Refusal::new(status, title::TRANSACTION, details) })
+    Err(refusal(status, violations))
 }
 
-/// What has changed between the verdict and the commit, said of the first operation that rests on it.
-pub(super) fn overtaken(failed: &Precondition, keys: &[Key]) -> Refusal {
-    let (Precondition::Exists(key) | Precondition::Absent(key) | Precondition::At(key, _)) = failed;
-    let mut causes = Violations::default();
-    if let Some(i) = keys.iter().position(|written| written == key) {
-        causes.add(format!("operations[{i}].ifMatch"), UNMET);
-        return Refusal {
-            causes,
-            ..Refusal::new(StatusCode::PRECONDITION_FAILED, title::TRANSACTION, CHANGED)
-        };
-    }
-    for (i, _) in keys.iter().enumerate().filter(|(_, written)| written.mesh == key.name) {
-        causes.add(format!("operations[{i}].resource.mesh"), mesh_not_found(&key.name));
-    }
-    Refusal::invalid(title::TRANSACTION, "Transaction is not valid", causes)
+/// What has changed between the verdict and the commit.
+pub(super) fn overtaken(failed: &Precondition, grounds: Vec<Ground>) -> Refusal {
+    let found = grounds.into_iter().find(|ground| ground.precondition == *failed);
+    let status = found.as_ref().map_or(StatusCode::PRECONDITION_FAILED, |ground| ground.status);
+    refusal(status, Violations(found.map(|ground| ground.violation).into_iter().collect()))
+}
+
+fn refusal(status: StatusCode, causes: Violations) -> Refusal {
+    let details = match status {
+        StatusCode::PRECONDITION_FAILED => CHANGED,
+        _ => "Transaction is not valid",
+    };
+    Refusal { causes, ..Refusal::new(status, title::TRANSACTION, details) }
 }
 
 const CHANGED: &str = "A resource is no longer what its condition says: read it again and decide anew.";
@@ -158,32 +161,44 @@ impl Judging<'_> {
             return;
         }
         let mesh = Key::mesh(key.mesh.clone());
+        let field = format!("{path}.mesh");
         if self.verdict.rehearsal.present().get(&mesh).is_none() {
-            self.violations.add(format!("{path}.mesh"), mesh_not_found(&key.mesh));
+            self.violations.add(field, mesh_not_found(&key.mesh));
         } else if !self.touched.contains(&mesh) {
-            self.rests_on(Precondition::Exists(mesh));
+            let violation = Violation { field, message: mesh_not_found(&key.mesh) };
+            let precondition = Precondition::Exists(mesh);
+            self.rests_on(Ground { precondition, status: StatusCode::BAD_REQUEST, violation });
         }
     }
 
     fn condition(&mut self, path: &str, key: &Key, if_match: Option<&str>) {
         let Some(condition) = if_match.map(Condition::parse) else { return };
-        let current = self.verdict.rehearsal.present().get(key).map(|entry| entry.revision);
-        if !condition.holds(current) {
-            return self.unmet.add(format!("{path}.ifMatch"), UNMET);
+        let field = format!("{path}.ifMatch");
+        let before = self.present.revision().number;
+        let holds = match self.verdict.rehearsal.present().get(key) {
+            // Its next revision is not known, so no tag can be of what an operation before has made.
+            Some(entry) if entry.revision.number > before => condition == Condition::Any,
+            entry => condition.holds(entry.map(|entry| entry.revision)),
+        };
+        if !holds {
+            return self.unmet.add(field, UNMET);
         }
         // What an operation before has made of it follows from what it was before them all.
-        self.rests_on(match self.present.get(key) {
+        let precondition = match self.present.get(key) {
             Some(_) if condition == Condition::Any && !self.touched.contains(key) => {
                 Precondition::Exists(key.clone())
             }
             Some(entry) => Precondition::At(key.clone(), entry.revision),
             None => Precondition::Absent(key.clone()),
-        });
+        };
+        let violation = Violation { field, message: UNMET.to_owned() };
+        self.rests_on(Ground { precondition, status: StatusCode::PRECONDITION_FAILED, violation });
     }
 
-    fn rests_on(&mut self, precondition: Precondition) {
-        if !self.verdict.preconditions.contains(&precondition) {
-            self.verdict.preconditions.push(precondition);
+    fn rests_on(&mut self, ground: Ground) {
+        let known = self.verdict.grounds.iter().any(|known| known.precondition == ground.precondition);
+        if !known {
+            self.verdict.grounds.push(ground);
         }
     }
 
@@ -191,5 +206,75 @@ impl Judging<'_> {
         self.touched.insert(write.key().clone());
         self.verdict.outcomes.push(self.verdict.rehearsal.write(write.clone()));
         self.verdict.writes.push(write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Mesh, Spec};
+    use store::{MemoryStore, Store, StoreError, Transaction};
+
+    use super::*;
+    use crate::{negotiate::Format, transaction::read};
+
+    async fn commit(store: &MemoryStore, writes: Vec<Write>) {
+        let transaction = Transaction { writes, ..Transaction::default() };
+        store.commit(transaction).await.expect("nothing stands against it");
+    }
+
+    fn mesh(name: &str, address: &str) -> Write {
+        let mut mesh = Mesh::default();
+        mesh.tracing.get_or_insert_default().zipkin.get_or_insert_default().address = address.to_owned();
+        Write::Put(Key::mesh(name), Arc::new(Spec::Mesh(mesh)))
+    }
+
+    /// Judges on meshes `m` and `n`, last changed at revision 1; then another writer comes first.
+    async fn overtaken_by(operations: &str, other: Write) -> (u16, Vec<String>) {
+        let store = MemoryStore::new(0xabcd);
+        commit(&store, vec![mesh("m", ""), mesh("n", "")]).await;
+        let body = format!(r#"{{"operations": [{operations}]}}"#);
+        let operations = read::operations(Format::Json, body.as_bytes()).expect("it can be read");
+        let verdict = judge(operations, &store.present(), 0).expect("it may be done");
+        commit(&store, vec![other]).await;
+        let preconditions = verdict.grounds.iter().map(|ground| ground.precondition.clone()).collect();
+        let transaction = Transaction { preconditions, writes: verdict.writes, ..Transaction::default() };
+        match store.commit(transaction).await {
+            Ok(committed) => (200, committed.outcomes.iter().map(|it| it.name().to_owned()).collect()),
+            Err(StoreError::Precondition(failed)) => {
+                let refusal = overtaken(&failed, verdict.grounds);
+                (refusal.status.as_u16(), refusal.causes.into_iter().map(|it| it.field).collect())
+            }
+            Err(error) => panic!("memory is there: {error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_another_writer_has_overtaken_is_said_of_the_operation_that_rests_on_it() {
+        let permission = r#"{"op": "put", "resource": {"type": "TrafficPermission", "mesh": "m", "name": "p",
+            "sources": [{"match": {"service": "*"}}], "destinations": [{"match": {"service": "*"}}]}}"#;
+        let put_m = r#"{"op": "put", "resource": {"type": "Mesh", "name": "m"}}"#;
+        let put_n_if = r#"{"op": "put", "ifMatch": "0000abcd-1", "resource": {"type": "Mesh", "name": "n"}}"#;
+        let delete_n_if = r#"{"op": "delete", "ifMatch": "*", "type": "Mesh", "name": "n"}"#;
+        let delete = |name: &str| Write::Delete(Key::mesh(name));
+        for (operations, other, expected) in [
+            (format!("{permission}, {put_m}"), delete("m"), (400, vec!["operations[0].resource.mesh"])),
+            (format!("{put_m}, {put_n_if}"), mesh("n", "x"), (412, vec!["operations[1].ifMatch"])),
+            (format!("{put_m}, {delete_n_if}"), delete("n"), (412, vec!["operations[1].ifMatch"])),
+            (format!("{put_m}, {delete_n_if}"), mesh("n", "x"), (200, vec!["configured", "deleted"])),
+            (put_m.to_owned(), delete("m"), (200, vec!["created"])),
+        ] {
+            let (status, fields) = overtaken_by(&operations, other).await;
+            assert_eq!((status, fields.iter().map(String::as_str).collect()), expected, "{operations}");
+        }
+    }
+
+    #[test]
+    fn no_tag_is_of_what_the_transaction_itself_has_made() {
+        let store = MemoryStore::new(0xabcd);
+        let body = r#"{"operations": [{"op": "put", "resource": {"type": "Mesh", "name": "m"}},
+            {"op": "delete", "ifMatch": "0000abcd-1", "type": "Mesh", "name": "m"}]}"#;
+        let operations = read::operations(Format::Json, body.as_bytes()).expect("it can be read");
+        let refusal = judge(operations, &store.present(), 0).err().expect("it may not be done");
+        assert_eq!(refusal.status, StatusCode::PRECONDITION_FAILED);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     audit::Caller,
     negotiate,
     query::Query,
-    read::{body, by_size},
+    read::{aside, body},
     request::kuma_revision,
     respond::{Answer, JSON, Refusal, title, with_body},
     warnings::warn,
@@ -43,19 +43,18 @@ pub(crate) async fn commit(
     let content = body(&api.limits, headers, content, title::TRANSACTION).await?;
     let (present, at_ms) = (api.store.present(), write::now_ms(api));
     let revision = present.revision();
-    let judging = by_size(content.len(), title::TRANSACTION, move || {
-        judge::judge(read::operations(format, &content)?, &present, at_ms)
-    });
-    let Verdict { writes, preconditions, outcomes, rehearsal } = judging.await??;
+    let judging =
+        aside(title::TRANSACTION, move || judge::judge(read::operations(format, &content)?, &present, at_ms));
+    let Verdict { writes, grounds, outcomes, rehearsal } = judging.await??;
     let put: Vec<(Key, Arc<Spec>)> = writes.iter().filter_map(what_is_put).collect();
     if dry_run == DryRun::Yes {
         return Ok(done(&Committed { revision, outcomes }, rehearsal.present(), &put));
     }
 
-    let keys: Vec<Key> = writes.iter().map(|write| write.key().clone()).collect();
+    let preconditions = grounds.iter().map(|ground| ground.precondition.clone()).collect();
     let transaction = Transaction { preconditions, writes, author: caller.who.to_owned(), at_ms };
     let committed = write::commit(api, caller, "POST", transaction, title::TRANSACTION).await?;
-    let committed = committed.map_err(|failed| judge::overtaken(&failed, &keys))?;
+    let committed = committed.map_err(|failed| judge::overtaken(&failed, grounds))?;
     Ok(done(&committed, &api.store.present(), &put))
 }
 

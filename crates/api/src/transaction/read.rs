@@ -67,7 +67,7 @@ struct OperationOutline {
     resource: Option<TypeOf>,
 }
 
-/// The `type` of a resource; empty where there is none, or it is no text.
+/// The `type` of a resource; empty where there is none.
 #[derive(Default)]
 struct TypeOf(String);
 

@@ -40,7 +40,7 @@ impl Observed {
 }
 
 impl RequestObserver for Observed {
-    fn observe(&self, route: &'static str, method: &str, status: u16, _elapsed: Duration) {
+    fn observe(&self, route: &'static str, method: &'static str, status: u16, _elapsed: Duration) {
         let line = format!("{method} {route} {status}");
         self.0.lock().expect("no test panics while it holds the lock").push(line);
     }

@@ -1,6 +1,6 @@
 //! Watching: what a reader is told, when it comes, and when it comes back.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use model::{Key, Kind, Mesh, Selector, Spec, TrafficPermission, kinds::mesh::ZipkinTracing};
 use serde_json::{Value, json};
@@ -222,6 +222,43 @@ async fn a_reader_that_does_not_read_is_closed_and_others_go_on() {
     }
     assert!(told < last, "{told}");
     drop(other);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_whom_nothing_concerns_hears_how_far_it_has_come_all_the_same() {
+    let store = Arc::new(MemoryStore::new(EPOCH));
+    let quiet = Duration::from_millis(50);
+    let server = Server::start_with(store, |api| api.limits.watch_quiet = quiet).await;
+    let mut reader = Reader::open(server.address, "/traffic-logs?watch=true", "").await;
+    assert_eq!(reader.events(1).await, [milestone("synced", 0)]);
+    // However often there is something for others.
+    let mut told = 0;
+    for content in 1..10_000 {
+        commit(&server, [put_mesh("m", &content.to_string())]).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if content % 200 == 0 {
+            let comment = reader.until("\n\n").await.expect("the stream goes on");
+            let id = comment.strip_prefix(":\nid: 0000abcd-").expect("a comment and an id");
+            told = id.parse().expect("a number");
+        }
+        if told > 1 {
+            break;
+        }
+    }
+    assert!(told > 1, "{told}");
+    drop(reader);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_makes_room_for_a_request() {
+    let store = Arc::new(MemoryStore::new(EPOCH));
+    let server = Server::start_with(store, |api| api.limits.connections_per_peer = 1).await;
+    let mut reader = Reader::open(server.address, "/meshes?watch=true", "").await;
+    assert_eq!(reader.events(1).await, [milestone("synced", 0)]);
+    assert_eq!(get(server.address, "/meshes").await.status, 200);
+    assert_eq!(reader.event().await, None);
     server.stop().await;
 }
 

@@ -84,7 +84,7 @@ Error: Could not process the transaction (Transaction is not valid)
 async fn a_control_plane_without_transactions_is_sent_nothing_else() {
     let api = FakeApi::start(&[("POST /transactions", 404, "404 page not found")]).await;
     let ran = Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await;
-    ran.expect_error(1, &["one resource at a time", "apply each of them alone"]);
+    ran.expect_error(1, &["there are no transactions at", "/transactions", "apply each document alone"]);
     assert_eq!(api.requests(), ["POST /transactions"]);
 }
 

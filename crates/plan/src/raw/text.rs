@@ -14,8 +14,9 @@ use super::{
 /// stack.
 const DEPTH: usize = 64;
 
-/// Aliases may repeat a text's content this many times over, in events, and no more.
-const ALIAS_EVENTS: usize = 100_000;
+/// Aliases may repeat as much as the text has itself, so that the cost is that of its size; in events, and in bytes. A small
+/// text may repeat this much in any case.
+const REPEATED_MIN: usize = 4096;
 
 pub(super) struct Document {
     pub(super) root: Node,
@@ -49,11 +50,16 @@ fn json(text: &str, seed: NodeSeed<'_>) -> Result<Node, serde_json::Error> {
 }
 
 fn yaml(text: &str, seed: NodeSeed<'_>) -> Result<Node, String> {
+    let repeated = text.len().max(REPEATED_MIN);
     let options = serde_saphyr::options! {
         with_snippet: false,
         leading_zero_numbers_as_strings: true,
-        budget: serde_saphyr::budget! { max_depth: DEPTH, flow_nesting_limit: DEPTH },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS },
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH,
+            flow_nesting_limit: DEPTH,
+            max_total_scalar_bytes: text.len().saturating_add(repeated),
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: repeated },
     };
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |from| seed.deserialize(from))
         .map_err(|error| yaml_error(&error))

@@ -50,7 +50,7 @@ pub(super) fn open(
     Ok((database, state, history))
 }
 
-/// Counts what SQLite itself says that it runs, so that no statement of ours can read unnoticed.
+/// Counts the queries among what SQLite itself says that it runs, so that none of ours goes unnoticed.
 fn count_reads(database: &mut Connection, reads: Arc<AtomicU64>) -> rusqlite::Result<()> {
     let count = move |event: TraceEvent<'_>| {
         if let TraceEvent::Stmt(_, sql) = event
