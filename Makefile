@@ -3,10 +3,10 @@
 ENVOY := .tools/envoy/1.40.0/envoy
 BINARIES := -p control-plane -p launcher -p ctl
 
-.PHONY: help demo test tools fmt lint unit cases bench clean
+.PHONY: help demo test tools fmt lint unit cases bench bench-http clean
 
 help: ## List the targets, a line each
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: tools ## A small shop on a real mesh: traffic split, kill -9, recovery (CHECK=1 asserts it and exits)
 	@echo "== building kuma-cp, kuma-dp, kumactl and the demo (a first build takes some minutes)"
@@ -46,6 +46,11 @@ cases: ## Rewrite the expected plans and Envoy configurations after a change tha
 bench: ## 1,000 simulated proxies against a real kuma-cp (PROXIES=n)
 	cargo build --release --quiet $(BINARIES) -p bench
 	@target/release/bench-mesh --proxies $(or $(PROXIES),1000)
+
+bench-http: ## The HTTP API beside nginx and etcd on this machine, in turns (ARGS="--rounds 3 --milliseconds 500")
+	@PATH=$$PATH:/usr/sbin tools/need nginx:nginx etcd:etcd-server
+	cargo build --release --quiet $(BINARIES) -p bench
+	@target/release/bench-http $(ARGS)
 
 clean: ## Remove what was built; .tools stays
 	cargo clean

@@ -26,10 +26,33 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     parse(&stat, &status).with_context(|| format!("/proc/{pid} does not look like Linux's"))
 }
 
-fn parse(stat: &str, status: &str) -> Option<Usage> {
+/// User and system time of a process and of its children that live, such as a server's workers.
+pub(crate) fn cpu_with_children(pid: u32) -> anyhow::Result<Duration> {
+    let mut cpu = usage(pid)?.cpu;
+    let processes = fs::read_dir("/proc").context("/proc cannot be read")?;
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for other in pids {
+        // One that ends while this looks is none that was measured.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{other}/stat")) else { continue };
+        if parent(&stat) == Some(pid) {
+            cpu += usage(other)?.cpu;
+        }
+    }
+    Ok(cpu)
+}
+
+/// The fields from the third on.
+fn after_name(stat: &str) -> Option<&str> {
     // The second field is the program's name, in parentheses, and may contain both spaces and parentheses.
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    Some(&stat[stat.rfind(')')? + 1..])
+}
+
+fn parent(stat: &str) -> Option<u32> {
+    after_name(stat)?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn parse(stat: &str, status: &str) -> Option<Usage> {
+    let mut fields = after_name(stat)?.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
     let ticks = ticks()? + ticks()?;
     let kib = |key: &str| {
@@ -49,10 +72,11 @@ mod tests {
 
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 4 0 100 1 1";
+        let stat = "7 (a) b (c)) S 5 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 4 0 100 1 1";
         let status = "Name:\ta\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         let usage = parse(stat, status).expect("well formed");
         assert_eq!(usage.cpu, Duration::from_secs(2));
+        assert_eq!(parent(stat), Some(5));
         assert_eq!((usage.resident_kib, usage.peak_kib), (1024, 2048));
     }
 }

@@ -31,7 +31,7 @@ pub struct Child {
 
 impl Child {
     /// Without the `KUMA_*` variables of whoever runs this: only those that `command` sets itself.
-    pub(crate) fn spawn(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+    pub fn spawn(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let set: Vec<_> = command.as_std().get_envs().map(|(variable, _)| variable.to_owned()).collect();
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("KUMA_") && !set.contains(&variable) {

@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
 use prost::Message;
 
-use crate::conversation::ResourceType;
+use super::conversation::ResourceType;
 
 /// The trace of one write in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]

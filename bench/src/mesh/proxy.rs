@@ -27,10 +27,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
-use crate::conversation::{Conversation, ProtocolError};
-use crate::fleet::Board;
+use super::conversation::{Conversation, ProtocolError};
+use super::fleet::Board;
+use super::topology::{MESH, Topology};
 use crate::frames::{Joiner, frame};
-use crate::topology::{MESH, Topology};
 
 const METHOD: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::change::Change;
-use crate::conversation::{ProtocolError, ResourceType};
-use crate::proxy::{self, Surroundings};
+use super::change::Change;
+use super::conversation::{ProtocolError, ResourceType};
+use super::proxy::{self, Surroundings};
 
 /// Running proxies. They end when this is dropped.
 pub(crate) struct Fleet {
@@ -282,8 +282,8 @@ impl fmt::Debug for Fleet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::change::tests::endpoints;
     use super::*;
-    use crate::change::tests::endpoints;
 
     #[test]
     fn who_hears_too_much_is_counted_and_named() {

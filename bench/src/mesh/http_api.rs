@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use testbed::ControlPlane;
 
-use crate::topology::{MESH, Topology};
+use super::topology::{MESH, Topology};
 
 /// Requests under way at a time: enough for the store to commit many together, few enough to need few connections.
 const CONCURRENT_REQUESTS: usize = 64;

@@ -2,8 +2,7 @@
 //! costs.
 //!
 //! `cargo run --release -p bench --bin bench-mesh -- --proxies 1000` starts `kuma-cp run` in a temporary folder, registers
-//! a ring of services over HTTP, and opens one delta stream a dataplane over TLS, as Envoy does. Everything is on the
-//! loopback interface, bounded in count and time, and ended by the program that started it.
+//! a ring of services over HTTP, and opens one delta stream a dataplane over TLS, as Envoy does.
 //!
 //! What it deliberately does not do: run Envoy. A simulated proxy speaks the protocol and moves no traffic, so thousands
 //! of them fit beside the control plane that they measure. They share its cores: the figures are upper bounds.
@@ -14,29 +13,13 @@ mod run;
 mod topology;
 
 mod http_api;
-mod process;
 
 mod change;
 mod conversation;
 mod fleet;
-mod frames;
 mod proxy;
 
 mod report;
 
-use std::process::ExitCode;
-
-use clap::Parser;
-
-use crate::options::Options;
-
-fn main() -> ExitCode {
-    let options = Options::parse();
-    match run::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-mesh: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
+pub use options::Options;
+pub use run::run;

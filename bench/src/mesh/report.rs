@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::{Losses, Traffic};
+use super::fleet::{Losses, Traffic};
+use super::topology::Topology;
 use crate::process::Usage;
-use crate::topology::Topology;
+use crate::statistics::{last, middle, millis};
 
 #[derive(Debug)]
 pub(crate) struct Figures {
@@ -265,33 +266,5 @@ impl Writes {
 
     fn most(&self, figure: impl Fn(&WriteRun) -> u64) -> u64 {
         self.runs.iter().map(figure).max().unwrap_or_default()
-    }
-}
-
-/// The median of sorted values; of two in the middle the lower one.
-fn middle<T: Copy + Default>(sorted: &[T]) -> T {
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
-}
-
-fn last<T: Copy + Default>(sorted: &[T]) -> T {
-    sorted.last().copied().unwrap_or_default()
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_middle_of_few_values() {
-        let check = |sorted: &[u64], expected: u64| assert_eq!(middle(sorted), expected, "{sorted:?}");
-        check(&[], 0);
-        check(&[1], 1);
-        check(&[1, 2], 1);
-        check(&[1, 2, 3], 2);
-        check(&[1, 2, 3, 4], 2);
     }
 }

@@ -3,23 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use testbed::ControlPlane;
 
-use crate::change::Change;
-use crate::fleet::{Board, Fleet, Round};
-use crate::http_api::{Counters, HttpApi};
-use crate::options::Options;
+use super::change::Change;
+use super::fleet::{Board, Fleet, Round};
+use super::http_api::{Counters, HttpApi};
+use super::options::Options;
+use super::proxy::{self, Surroundings};
+use super::report::{Figures, Idle, Storm, WriteRun, Writes};
+use super::topology::Topology;
 use crate::process::{self, Usage};
-use crate::proxy::{self, Surroundings};
-use crate::report::{Figures, Idle, Storm, WriteRun, Writes};
-use crate::topology::Topology;
-
-/// What is shown of the log when something went wrong.
-const LOG_TAIL_LINES: usize = 20;
+use crate::under_test;
 
 const ROUTE: &str = "bench-split";
 
@@ -29,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Two ends of every connection, but only one here; and some for everything else.
 const OTHER_FILES: u64 = 1000;
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let topology = Topology::new(options.proxies, options.services, options.outbounds)?;
     raise_file_limit(u64::from(options.proxies) + OTHER_FILES)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -63,44 +60,19 @@ async fn measure_and_stop(
     options: &Options,
     topology: Topology,
 ) -> anyhow::Result<(Figures, anyhow::Result<()>)> {
-    let program = match &options.kuma_cp {
-        Some(path) => path.clone(),
-        None => beside_this_program()?,
-    };
+    let program = under_test::program(options.kuma_cp.as_deref())?;
     let folder = tempfile::Builder::new().prefix("bench-mesh-").tempdir().context("no temporary folder")?;
     let settings = [("KUMA_LOG_LEVEL", options.log_level.as_str())];
     let mut control_plane = ControlPlane::start(&program, folder.path(), &settings).await?;
     let bench = Bench::new(options, topology, &control_plane);
     let measured = tokio::select! {
         measured = Box::pin(bench.measure()) => {
-            measured.with_context(|| format!("the end of kuma-cp's log:\n{}", log_tail(&control_plane)))
+            measured.with_context(|| format!("the end of kuma-cp's log:\n{}", under_test::log_tail(&control_plane)))
         }
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    let stopped = stop(&mut control_plane).await;
+    let stopped = under_test::stop(&mut control_plane).await;
     Ok((measured?, stopped))
-}
-
-/// `kuma-cp` in the folder of the program that runs.
-fn beside_this_program() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe().context("the path of this program is not known")?;
-    Ok(this.with_file_name("kuma-cp"))
-}
-
-async fn stop(control_plane: &mut ControlPlane) -> anyhow::Result<()> {
-    let status = control_plane.terminate().await?;
-    ensure!(
-        status.success(),
-        "kuma-cp ended with {status}; the end of its log:\n{}",
-        log_tail(control_plane)
-    );
-    Ok(())
-}
-
-fn log_tail(control_plane: &ControlPlane) -> String {
-    let log = control_plane.process().output();
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }
 
 struct Bench<'a> {

@@ -9,7 +9,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "bench-mesh")]
 #[command(after_help = "Example: bench-mesh --proxies 1000 --services 100 --outbounds 5 --json figures.json")]
-pub(crate) struct Options {
+pub struct Options {
     /// Dataplanes, each with its own stream
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub(crate) proxies: u32,
