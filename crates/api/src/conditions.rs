@@ -65,7 +65,14 @@ pub(crate) fn preconditions(
             None => return Err(changed(title)),
         },
     }
-    match (tags(headers, &IF_NONE_MATCH), current) {
+    let none_match = tags(headers, &IF_NONE_MATCH);
+    if let Some(Tags::These(tags)) = &none_match
+        && !tags.iter().all(|tag| is_tag(tag))
+    {
+        // A tag that cannot be read matches nothing, and so this condition would be none.
+        return Err(Refusal::bad_request(title, "If-None-Match is * alone, or entity tags in their quotes."));
+    }
+    match (none_match, current) {
         (None, _) | (Some(Tags::These(_)), None) => {}
         (Some(Tags::Any), _) => held.push(Precondition::Absent(key.clone())),
         (Some(Tags::These(tags)), Some(current)) if any_weakly(&tags, current) => return Err(changed(title)),
@@ -102,6 +109,13 @@ fn changed(title: &'static str) -> Refusal {
 fn any_weakly(tags: &[&str], current: Revision) -> bool {
     let current = etag(current);
     tags.iter().any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == current)
+}
+
+/// RFC 9110, section 8.8.3.
+fn is_tag(text: &str) -> bool {
+    let strong = text.strip_prefix("W/").unwrap_or(text);
+    let inner = strong.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    inner.is_some_and(|inner| inner.bytes().all(|byte| byte != b'"' && byte > b' '))
 }
 
 /// A value that is no entity tag matches nothing, so that a write which carries it is refused rather than done blindly.
@@ -147,6 +161,12 @@ mod tests {
             (vec![(IF_NONE_MATCH, "\"000000ab-7\"")], Some(NOW), Err(412)),
             (vec![(IF_NONE_MATCH, "\"000000ab-6\"")], Some(NOW), at()),
             (vec![(IF_NONE_MATCH, "\"000000ab-6\"")], None, Ok(vec![])),
+            (vec![(IF_NONE_MATCH, "W/\"a\", \"b\"")], None, Ok(vec![])),
+            // What cannot be read must not become a blind write.
+            (vec![(IF_NONE_MATCH, "*"), (IF_NONE_MATCH, "*")], Some(NOW), Err(400)),
+            (vec![(IF_NONE_MATCH, "*, *")], Some(NOW), Err(400)),
+            (vec![(IF_NONE_MATCH, "")], Some(NOW), Err(400)),
+            (vec![(IF_NONE_MATCH, "000000ab-6")], None, Err(400)),
         ] {
             let held = preconditions(&headers(&given), &key, current, "t");
             assert_eq!(held.map_err(|refusal| refusal.status.as_u16()), expected, "{given:?} {current:?}");

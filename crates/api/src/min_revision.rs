@@ -14,8 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns once this instance has the revision that is asked for, at once if none is.
 pub(crate) async fn wait(store: &dyn Store, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(wanted) = headers.get(NAME) else { return Ok(()) };
-    let wanted: Revision = wanted.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+    let mut given = headers.get_all(NAME).iter();
+    let Some(wanted) = given.next() else { return Ok(()) };
+    let text = wanted.to_str().ok().filter(|_| given.next().is_none());
+    let wanted: Revision = text.and_then(|text| text.parse().ok()).ok_or_else(|| {
         let details = "Kuma-Min-Revision is written as Kuma-Revision is: <8 hex digits>-<decimal>.";
         Refusal::bad_request(title::REQUEST, details)
     })?;

@@ -3,16 +3,19 @@
 //! JSON and YAML go through the same serde types, so the same rules hold for both. Nothing that a body contains costs
 //! more than its size: depth, aliases and nodes are bounded, and a large body is parsed off the threads that serve others.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT},
+};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use model::{Document, Kind};
 use serde::{
-    Deserializer,
-    de::{DeserializeOwned, DeserializeSeed},
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_path_to_error::{Path, Track};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
@@ -21,6 +24,10 @@ use crate::{negotiate::Format, respond::Refusal, serve::Limits};
 
 /// Parsing up to this size takes less than handing it to another thread is worth.
 const PARSED_IN_PLACE_BYTES: usize = 64 * 1024;
+
+/// What is read of a body that is refused: a few times what none may exceed.
+const DRAINED_BYTES: usize = 32 * 1024 * 1024;
+const DRAINED_TIME: Duration = Duration::from_secs(2);
 
 /// Mappings and lists inside each other: several times what any resource has, and little enough for a thread's stack.
 const YAML_DEPTH: usize = 64;
@@ -39,12 +46,12 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// The whole body, at most [`Limits::body_bytes`] and within [`Limits::body_read_timeout`]. Nothing is read of a body
+/// The whole body, at most [`Limits::body_bytes`] and within [`Limits::body_read_timeout`]. Nothing is kept of a body
 /// that announces itself as too large.
 pub(crate) async fn body(
     limits: &Limits,
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     title: &'static str,
 ) -> Result<Bytes, Refusal> {
     let too_large = || {
@@ -67,6 +74,25 @@ pub(crate) async fn body(
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, title, details))
         }
     }
+}
+
+/// Reads on, and forgets, what a client is still sending of a body that is refused: many clients read no answer before they
+/// have sent all, and a connection that ends under them loses it. A client that waits to be asked is not asked.
+pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
+    let mut left = DRAINED_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // However far it came, the answer is ready.
+    let _ = tokio::time::timeout(DRAINED_TIME, reading).await;
 }
 
 /// Runs `work` on a body of this size: here when it is small, else off the threads that serve others.
@@ -98,15 +124,39 @@ pub(crate) fn document(
 
 /// Any other request, in JSON.
 pub(crate) fn request<T: DeserializeOwned>(body: &[u8], title: &'static str) -> Result<T, Refusal> {
-    value(Format::Json, body, title)
+    object(Format::Json, body, title)
 }
 
-pub(crate) fn value<T: DeserializeOwned>(
+/// An object, and not the list of its fields' values, from which a derived type is read as well.
+pub(crate) fn object<T: DeserializeOwned>(
     format: Format,
     body: &[u8],
     title: &'static str,
 ) -> Result<T, Refusal> {
-    seeded(format, body, PhantomData::<T>, title)
+    let Object(value) = seeded(format, body, PhantomData::<Object<T>>, title)?;
+    Ok(value)
+}
+
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// What the seed makes of a body.
@@ -149,6 +199,8 @@ fn yaml<'de, S: DeserializeSeed<'de>>(body: &'de [u8], seed: S) -> Result<S::Val
         budget: serde_saphyr::budget! {
             max_depth: YAML_DEPTH,
             flow_nesting_limit: YAML_DEPTH,
+            max_nodes: body.len().saturating_add(repeated),
+            max_events: body.len().saturating_add(repeated).saturating_mul(2),
             max_total_scalar_bytes: body.len().saturating_add(repeated),
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: repeated },
@@ -167,14 +219,19 @@ fn not_utf8(valid: &[u8]) -> Malformed {
     Malformed(format!("not UTF-8 at line {line} column {column}"))
 }
 
+/// The library says it with the names of its own limits.
+const TOO_COMPLEX: &str = "it is nested too deeply, or its aliases repeat too much";
+
 /// In the words for users, with the place as serde_json says it.
 fn yaml_error(error: &serde_saphyr::Error) -> String {
     let place = error.location();
     let error = error.without_snippet();
     let message = UserMessageFormatter.format_message(error);
+    let message = if message.contains("limits breached") { TOO_COMPLEX.into() } else { message };
     match place {
         Some(place) => format!("{message} at line {} column {}", place.line(), place.column()),
-        None => message.into_owned(),
+        // Only what is wrong with the whole has no place of its own.
+        None => format!("{message} at line 1 column 1"),
     }
 }
 
@@ -240,7 +297,10 @@ mod tests {
                 "logging:\n  backends:\n  - file: {mode: 1}",
                 "logging.backends[0].file.mode: unknown field `mode`, expected one of path at line 3 column 12",
             ),
-            ("mtls: {enabled: 1}", "mtls.enabled: invalid boolean at line 1 column 17"),
+            (
+                "mtls: {enabled: 1}",
+                "mtls.enabled: invalid type: integer `1`, expected a boolean at line 1 column 8",
+            ),
             (
                 "type: Mesh\n---\ntype: Mesh",
                 "only single YAML document expected but multiple found at line 3 column 1",

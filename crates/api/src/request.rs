@@ -55,7 +55,7 @@ pub(crate) fn kuma_revision(headers: &mut HeaderMap, revision: Revision) {
 
 async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {
     let started = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let api = &server.api;
     let caller = Caller::new(parts.extensions.get::<Peer>());
     let route = path::parse(parts.uri.path());
@@ -64,7 +64,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
     let origin = known.and_then(|route| api.cors.allowed(route, &parts.headers));
 
     // A fault of ours takes down the request that met it, and no other.
-    let answered = AssertUnwindSafe(answer(&server, &caller, &route, &parts, body)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(&server, &caller, &route, &parts, &mut body)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| Err(Refusal::internal(title::REQUEST, &"it panicked")));
     let mut answer = answered.unwrap_or_else(|refusal| {
         if is_worth_a_line(&parts.method, refusal.status) {
@@ -73,6 +73,10 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
         }
         refusal.into_answer().map(Body::from)
     });
+    let is_late = answer.status() == StatusCode::REQUEST_TIMEOUT;
+    if !answer.status().is_success() && !is_late {
+        read::drain(&parts.headers, &mut body).await;
+    }
     kuma_revision(answer.headers_mut(), api.store.present().revision());
     api.cors.mark(origin, answer.headers_mut());
     // Of an answer to HEAD axum keeps the length and leaves out the body.
@@ -85,7 +89,7 @@ async fn answer(
     caller: &Caller,
     route: &Result<Option<Route>, NotUtf8>,
     parts: &Parts,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Response, Refusal> {
     let api = &server.api;
     let asked = api.hosts.admit(parts)?;
@@ -217,7 +221,7 @@ async fn change(
     route: &Route,
     parts: &Parts,
     query: &Query,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Answer, Refusal> {
     let headers = &parts.headers;
     let caller = caller.clone();

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 /// What is no such length, said to whoever wrote it.
-pub(crate) const EXPECTED: &str = "has to be a length of time such as 24h, 1h30m or 90s";
+pub(crate) const EXPECTED: &str =
+    "has to be a length of time such as 24h, 1h30m or 90s, and 100 years at most";
+
+const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
 
 /// Whole numbers, each with `h`, `m` or `s`, as Go reads them; nothing shorter than a second, because a token has none.
-/// `None` for anything else, and for no time at all.
+/// `None` for anything else, for no time at all, and for more than 100 years.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut seconds: u64 = 0;
     let mut rest = text;
@@ -23,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
         seconds = number.parse::<u64>().ok()?.checked_mul(unit_seconds)?.checked_add(seconds)?;
         rest = tail;
     }
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    (1..=LONGEST_SECONDS).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

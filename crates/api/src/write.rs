@@ -37,7 +37,7 @@ pub(crate) async fn put(
     caller: Caller,
     key: Key,
     head: Head<'_>,
-    body: Body,
+    body: &mut Body,
 ) -> Result<Answer, Refusal> {
     let format = negotiate::content_type(head.headers, title::PROCESS)?;
     let dry_run = is_dry_run(head.query, title::PROCESS)?;

@@ -36,7 +36,7 @@ pub(crate) async fn commit(
     caller: Caller,
     headers: &HeaderMap,
     query: &Query,
-    content: Body,
+    content: &mut Body,
 ) -> Result<Answer, Refusal> {
     let format = negotiate::content_type(headers, title::TRANSACTION)?;
     let dry_run = write::is_dry_run(query, title::TRANSACTION)?;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use model::{Document, Kind, wire};
+use model::{Document, Kind};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -15,7 +15,7 @@ use serde::{
 use super::OPERATIONS_MAX;
 use crate::{
     negotiate::Format,
-    read,
+    read::{self, Object},
     respond::{Refusal, title},
 };
 
@@ -39,30 +39,25 @@ pub(super) enum Resource {
 }
 
 pub(super) fn operations(format: Format, body: &[u8]) -> Result<Vec<Operation>, Refusal> {
-    let Object(outline) = read::value::<Object<Outline>>(format, body, title::TRANSACTION)?;
-    let operations = outline.unwrap_or_default().operations.unwrap_or_default();
+    let outline: Outline = read::object(format, body, title::TRANSACTION)?;
+    let operations = outline.operations.unwrap_or_default();
     let number = operations.len();
     if number > OPERATIONS_MAX {
         let details =
             format!("A transaction has {OPERATIONS_MAX} operations at most; this one has {number}.");
         return Err(Refusal::bad_request(title::TRANSACTION, details));
     }
-    let type_of = |Object(outline): Object<OperationOutline>| outline.unwrap_or_default().resource;
-    let types: Vec<String> = operations.into_iter().map(|it| type_of(it).unwrap_or_default().0).collect();
+    let types: Vec<String> =
+        operations.into_iter().map(|Object(outline)| outline.resource.unwrap_or_default().0).collect();
     read::seeded(format, body, Transaction { types: &types }, title::TRANSACTION)
 }
 
-/// An object, and not the list of its fields' values, from which a derived type is read as well.
 #[derive(Deserialize)]
-#[serde(transparent, bound = "T: Deserialize<'de>")]
-struct Object<T>(#[serde(deserialize_with = "wire::message")] Option<T>);
-
-#[derive(Default, Deserialize)]
 struct Outline {
     operations: Option<Vec<Object<OperationOutline>>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 struct OperationOutline {
     resource: Option<TypeOf>,
 }

@@ -76,6 +76,26 @@ async fn a_body_must_arrive_in_time_and_within_its_limit() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_on_what_is_refused_hears_why() {
+    let server = Server::start().await;
+    let body = "x".repeat(10 * 1024 * 1024);
+    for (head, expected) in [
+        (format!("PUT /meshes/demo HTTP/1.1\r\ncontent-length: {}", body.len()), 413),
+        (format!("PUT /nothing HTTP/1.1\r\ncontent-length: {}", body.len()), 404),
+        (format!("PUT /meshes HTTP/1.1\r\ncontent-length: {}", body.len()), 405),
+    ] {
+        let head = format!(
+            "{head}\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n"
+        );
+        // All of it is sent before anything is read.
+        let reply = send(server.address, format!("{head}{body}").as_bytes()).await;
+        assert_eq!(reply.status, expected);
+        assert!(reply.json()["details"].is_string());
+    }
+    assert_eq!(get(server.address, "/").await.status, 200);
+}
+
+#[tokio::test]
 async fn the_content_type_is_judged_before_the_body_is_sent() {
     let server = Server::start().await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -30,7 +30,7 @@ pub struct Mesh {
 pub struct Mtls {
     #[serde(default, deserialize_with = "wire::message", skip_serializing_if = "Option::is_none")]
     pub ca: Option<CertificateAuthority>,
-    #[serde(default, deserialize_with = "wire::scalar", skip_serializing_if = "wire::is_default")]
+    #[serde(default, deserialize_with = "wire::boolean", skip_serializing_if = "wire::is_default")]
     pub enabled: bool,
 }
 
