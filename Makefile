@@ -3,7 +3,7 @@
 ENVOY := .tools/envoy/1.40.0/envoy
 BINARIES := -p control-plane -p launcher -p ctl
 
-.PHONY: help demo test tools fmt lint unit cases bench bench-http clean
+.PHONY: help demo test tools fmt lint unit cases bench bench-http fuzz clean
 
 help: ## List the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-http: ## The HTTP API beside nginx and etcd on this machine, in turns (ARG
 	@PATH=$$PATH:/usr/sbin tools/need nginx:nginx etcd:etcd-server
 	cargo build --release --quiet $(BINARIES) -p bench
 	@target/release/bench-http $(ARGS)
+
+fuzz: ## A fuzz target under libFuzzer, on nightly Rust (TARGET=json_document SECONDS=60)
+	@tools/fuzz $(or $(TARGET),json_document) $(or $(SECONDS),60)
 
 clean: ## Remove what was built; .tools stays
 	cargo clean

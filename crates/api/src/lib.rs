@@ -18,6 +18,8 @@ mod bootstrap;
 mod conditions;
 mod connections;
 mod cors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hosts;
 mod idle;
 mod index;

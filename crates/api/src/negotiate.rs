@@ -19,7 +19,7 @@ const YAML: HeaderValue = HeaderValue::from_static("application/yaml");
 impl Format {
     const ALL: [Self; 2] = [Self::Json, Self::Yaml];
 
-    fn media(self) -> &'static str {
+    pub(crate) fn media(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
@@ -50,10 +50,10 @@ pub(crate) fn require_json(headers: &HeaderMap, title: &'static str) -> Result<(
 
 /// What an answer is to be written in; JSON where nothing is asked for.
 pub(crate) fn accepted(headers: &HeaderMap, title: &'static str) -> Result<Format, Refusal> {
-    let ranges: Vec<Range> =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(ranges).collect();
-    let asked = headers.get_all(ACCEPT).iter().any(|value| !value.is_empty());
-    let format = if asked { best(&ranges) } else { Some(Format::Json) };
+    let values: Vec<&str> =
+        headers.get_all(ACCEPT).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    let ranges: Vec<Range> = values.into_iter().flat_map(ranges).collect();
+    let format = if ranges.is_empty() { Some(Format::Json) } else { best(&ranges) };
     format.ok_or_else(|| {
         let hint = "Answers are application/json or application/yaml: ask for one of them in Accept.";
         Refusal::new(StatusCode::NOT_ACCEPTABLE, title, hint)
@@ -73,7 +73,7 @@ pub(crate) fn represent(json: Bytes, format: Format, title: &'static str) -> Res
     Ok(answer)
 }
 
-fn to_yaml(json: &[u8]) -> Result<String, String> {
+pub(crate) fn to_yaml(json: &[u8]) -> Result<String, String> {
     let value: serde_json::Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
     serde_saphyr::to_string(&value).map_err(|error| error.to_string())
 }
@@ -110,8 +110,9 @@ struct Range {
     quality: u16,
 }
 
+/// An empty item is none (RFC 9110, section 5.6.1).
 fn ranges(value: &str) -> impl Iterator<Item = Range> {
-    value.split(',').map(|item| {
+    value.split(',').filter(|item| !item.trim().is_empty()).map(|item| {
         let (media, parameters) = split_parameters(item);
         Range { media: media.to_ascii_lowercase(), quality: quality(parameters) }
     })
@@ -170,6 +171,7 @@ mod tests {
         for (accept, expected) in [
             (&[][..], Some(Format::Json)),
             (&[""], Some(Format::Json)),
+            (&[" ,", ","], Some(Format::Json)),
             (&["*/*"], Some(Format::Json)),
             (&["APPLICATION/JSON; charset=utf-8"], Some(Format::Json)),
             (&["application/*"], Some(Format::Json)),

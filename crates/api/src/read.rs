@@ -19,6 +19,7 @@ use serde::{
 };
 use serde_path_to_error::{Path, Track};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
+use tokio::time::timeout;
 
 use crate::{negotiate::Format, respond::Refusal, serve::Limits};
 
@@ -27,7 +28,8 @@ const PARSED_IN_PLACE_BYTES: usize = 64 * 1024;
 
 /// What is read of a body that is refused: a few times what none may exceed.
 const DRAINED_BYTES: usize = 32 * 1024 * 1024;
-const DRAINED_TIME: Duration = Duration::from_secs(2);
+/// How long a client that sends nothing is taken to be still sending it.
+const DRAINED_QUIET: Duration = Duration::from_secs(2);
 
 /// Mappings and lists inside each other: several times what any resource has, and little enough for a thread's stack.
 const YAML_DEPTH: usize = 64;
@@ -65,7 +67,7 @@ pub(crate) async fn body(
         return Err(too_large());
     }
     let reading = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_read_timeout, reading).await {
+    match timeout(limits.body_read_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_broken)) => Err(Refusal::bad_request(title, "The body broke off.")),
@@ -78,13 +80,13 @@ pub(crate) async fn body(
 
 /// Reads on, and forgets, what a client is still sending of a body that is refused: many clients read no answer before they
 /// have sent all, and a connection that ends under them loses it. A client that waits to be asked is not asked.
-pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body) {
+pub(crate) async fn drain(limits: &Limits, headers: &HeaderMap, body: &mut Body) {
     if headers.contains_key(EXPECT) {
         return;
     }
     let mut left = DRAINED_BYTES;
     let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = timeout(DRAINED_QUIET, body.frame()).await {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
             if left == 0 {
                 break;
@@ -92,7 +94,7 @@ pub(crate) async fn drain(headers: &HeaderMap, body: &mut Body) {
         }
     };
     // However far it came, the answer is ready.
-    let _ = tokio::time::timeout(DRAINED_TIME, reading).await;
+    let _ = timeout(limits.body_read_timeout, reading).await;
 }
 
 /// Runs `work` on a body of this size: here when it is small, else off the threads that serve others.
@@ -236,12 +238,15 @@ fn yaml_error(error: &serde_saphyr::Error) -> String {
 }
 
 impl Malformed {
+    /// What is repeated of the body is as long and as strange as the client has made it, so each part is cut by itself.
     fn new(path: &Path, error: &dyn fmt::Display) -> Self {
         let path = path.to_string();
+        let error = error.to_string();
+        let error = model::one_line(&error);
         // The part of a path that is not known yet, such as a key that could not be read, is a question mark.
         match path.trim_end_matches('?').trim_end_matches('.') {
-            "" => Self(error.to_string()),
-            path => Self(format!("{path}: {error}")),
+            "" => Self(error.into_owned()),
+            path => Self(format!("{}: {error}", model::one_line(path))),
         }
     }
 }
@@ -304,6 +309,10 @@ mod tests {
             (
                 "type: Mesh\n---\ntype: Mesh",
                 "only single YAML document expected but multiple found at line 3 column 1",
+            ),
+            (
+                "[]",
+                "invalid type: sequence, expected a resource (an object with type, name and mesh) at line 1 column 1",
             ),
             ("type: Mesh\ntype: Mesh", "duplicate mapping key `type` is not allowed here at line 2 column 1"),
         ] {

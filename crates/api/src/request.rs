@@ -75,7 +75,7 @@ async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response 
     });
     let is_late = answer.status() == StatusCode::REQUEST_TIMEOUT;
     if !answer.status().is_success() && !is_late {
-        read::drain(&parts.headers, &mut body).await;
+        read::drain(&api.limits, &parts.headers, &mut body).await;
     }
     kuma_revision(answer.headers_mut(), api.store.present().revision());
     api.cors.mark(origin, answer.headers_mut());

@@ -4,7 +4,7 @@
 //! envelope, in the order and with the texts of Kuma 0.3.0, and that the fields are those of the kind. Whether the
 //! values make sense is for the control plane to say.
 
-use model::{Kind, Scope};
+use model::{Kind, Scope, one_line};
 use serde_json::Value;
 
 use crate::yaml::{self, YamlError};
@@ -41,7 +41,7 @@ pub(crate) enum Invalid {
     NoName,
     #[error("Mesh field cannot be empty")]
     NoMesh,
-    #[error("unknown type \"{0}\". It has to be one of {known}", known = known_types())]
+    #[error("unknown type \"{}\". It has to be one of {known}", one_line(.0), known = known_types())]
     UnknownType(String),
     /// With the path of the field.
     #[error("{0}")]
@@ -101,8 +101,8 @@ fn check_fields(kind: Kind, content: &Value) -> Result<(), Invalid> {
     match kind.read_document(serde_path_to_error::Deserializer::new(content, &mut track)) {
         Ok(_) => Ok(()),
         Err(error) => Err(Invalid::Fields(match track.path().to_string() {
-            path if path == "." => error.to_string(),
-            path => format!("{path}: {error}"),
+            path if path == "." => one_line(&error.to_string()).into_owned(),
+            path => format!("{}: {}", one_line(&path), one_line(&error.to_string())),
         })),
     }
 }

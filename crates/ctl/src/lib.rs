@@ -26,6 +26,8 @@ mod http;
 mod token_server;
 
 mod document;
+#[doc(hidden)]
+pub mod fuzzing;
 mod pairs;
 mod template;
 mod yaml;

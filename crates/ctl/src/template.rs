@@ -118,6 +118,7 @@ struct Open<'a> {
 
 fn parse(text: &str) -> Result<Vec<Node<'_>>, TemplateError> {
     let fail = |at: usize, problem: String| {
+        let problem = model::one_line(&problem).into_owned();
         Err(TemplateError { line: 1 + text[..at].matches('\n').count(), problem })
     };
     let mut nodes = Vec::new();

@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-/// Deeper nesting than any resource has, and shallow enough that no stack suffers.
-const DEPTH_MAX: usize = 128;
+/// As the server has it: deeper nesting than any resource has, and shallow enough that no stack suffers.
+const DEPTH_MAX: usize = 64;
 
 /// Enough for tens of thousands of resources in one file. The library's own default stops at a few thousand.
 const NODES_MAX: usize = 5_000_000;
@@ -22,6 +22,12 @@ const COMMENT_LINES_MAX: usize = 10_000;
 #[error("{0}")]
 pub(crate) struct YamlError(String);
 
+impl YamlError {
+    fn new(error: &impl std::fmt::Display) -> Self {
+        Self(model::one_line(&error.to_string()).into_owned())
+    }
+}
+
 /// Every document of `text`, in order. JSON is YAML.
 ///
 /// A document without content is null; a text without any document has none.
@@ -29,6 +35,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Value>, YamlError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX,
             max_documents: DOCUMENTS_MAX,
             max_nodes: NODES_MAX,
             max_events: 2 * NODES_MAX,
@@ -38,7 +45,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Value>, YamlError> {
         leading_zero_numbers_as_strings: true,
         with_snippet: false,
     };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| YamlError(error.to_string()))
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| YamlError::new(&error))
 }
 
 /// `value` in block style, ending with a newline.
@@ -47,7 +54,7 @@ pub(crate) fn print(value: &Value) -> Result<String, YamlError> {
         // Text with line breaks becomes a literal block; long lines stay whole, so that they can be searched for.
         folded_wrap_chars: usize::MAX,
     };
-    serde_saphyr::to_string_with_options(value, options).map_err(|error| YamlError(error.to_string()))
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| YamlError::new(&error))
 }
 
 #[cfg(test)]
@@ -102,6 +109,12 @@ mod tests {
     fn nesting_without_end_is_refused() {
         assert!(read(&"[".repeat(100_000)).is_err());
         assert!(read(&"{a: ".repeat(50_000)).is_err());
+        for depth in DEPTH_MAX / 2..3 * DEPTH_MAX {
+            for (open, close) in [("[", "]"), ("{a: ", "}"), ("{\"a\":", "}")] {
+                let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                assert_eq!(read(&text).is_ok(), depth <= DEPTH_MAX, "{depth} of {open}");
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod kinds;
 
 mod entity;
 mod envelope;
+mod excerpt;
 mod interface;
 mod key;
 pub mod log_format;
@@ -30,6 +31,7 @@ pub mod wire;
 
 pub use entity::print_entity;
 pub use envelope::{Document, Envelope};
+pub use excerpt::one_line;
 pub use interface::{InboundInterface, OutboundInterface};
 pub use key::{Key, MESH_AND_NAME_MAX_CHARS, ProxyId, ProxyIdError};
 pub use kind::{Kind, Resource, Scope, Spec};

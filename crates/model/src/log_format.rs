@@ -10,7 +10,7 @@ use std::fmt;
 
 use operators::Operator;
 
-use crate::nearest::nearest;
+use crate::{excerpt::one_line, nearest::nearest};
 
 /// A part of a format, in order. Together they are the whole of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +195,8 @@ impl fmt::Display for LogFormatError {
             }
             Self::UnknownOperator { name, nearest: None } => write!(
                 f,
-                "has an unknown placeholder %{name}%: use Kuma's %KUMA_…% and the operators of Envoy's access logs"
+                "has an unknown placeholder %{}%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+                one_line(name)
             ),
             Self::ProgramOperator { name } => write!(
                 f,
@@ -209,7 +210,7 @@ impl fmt::Display for LogFormatError {
                 write!(f, "has %{name}% without the argument that it needs: %{name}(…)%")
             }
             Self::BadArgument { name, argument, expected } => {
-                write!(f, "has %{name}({argument})%, but the argument has to be {expected}")
+                write!(f, "has %{name}({})%, but the argument has to be {expected}", one_line(argument))
             }
         }
     }

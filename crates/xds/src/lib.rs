@@ -13,6 +13,8 @@
 mod connection;
 mod conversation;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc_status;
 mod refusals;
 mod resource;

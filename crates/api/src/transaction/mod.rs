@@ -75,6 +75,11 @@ fn done(committed: &Committed, after: &Present, put: &[(Key, Arc<Spec>)]) -> Ans
     answer
 }
 
+/// How many operations a body has, once all of them are read.
+pub(crate) fn operations(format: negotiate::Format, body: &[u8]) -> Result<usize, Refusal> {
+    Ok(read::operations(format, body)?.len())
+}
+
 /// For a type that there is not: those that there are.
 fn names_of_kinds() -> String {
     Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")

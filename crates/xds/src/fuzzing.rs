@@ -1,0 +1,18 @@
+//! What reads a client's bytes, for the fuzz targets and for nobody else.
+
+use bytes::Bytes;
+
+use crate::{Node, Request, frames::Joiner, wire};
+
+/// The requests of a stream whose bytes arrive in these pieces.
+pub fn requests(pieces: &[&[u8]], max_bytes: usize) -> Result<Vec<(Option<Node>, Request)>, String> {
+    let mut joiner = Joiner::new(max_bytes);
+    let mut requests = Vec::new();
+    for piece in pieces {
+        joiner.push(Bytes::copy_from_slice(piece)).map_err(|error| error.to_string())?;
+        while let Some(message) = joiner.next().map_err(|error| error.to_string())? {
+            requests.push(wire::read_delta_request(message).map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(requests)
+}
