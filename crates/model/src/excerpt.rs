@@ -6,24 +6,33 @@ use std::borrow::Cow;
 const HEAD_CHARS: usize = 300;
 const TAIL_CHARS: usize = 150;
 
-/// One line of bounded length: control characters are escaped as Rust escapes them, and the middle of a long text is
+/// One line of bounded length: control characters are escaped as Rust escapes them, and the middle of what is long then is
 /// left out. Its end, where the place often stands, is not.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     let is_long = text.chars().nth(HEAD_CHARS + TAIL_CHARS).is_some();
     if !is_long && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
     }
-    if !is_long {
-        return Cow::Owned(text.chars().map(escaped).collect());
+    let beginning = escaped(text.chars().take(HEAD_CHARS + TAIL_CHARS));
+    if !is_long && beginning.chars().nth(HEAD_CHARS + TAIL_CHARS).is_none() {
+        return Cow::Owned(beginning);
     }
-    let head = text.chars().take(HEAD_CHARS).map(escaped).collect::<String>();
-    let (tail_at, _) = text.char_indices().rev().nth(TAIL_CHARS - 1).unwrap_or_default();
-    let tail = text[tail_at..].chars().map(escaped).collect::<String>();
-    Cow::Owned(format!("{head} … {tail}"))
+    let head: String = beginning.chars().take(HEAD_CHARS).collect();
+    let end = escaped(last_chars(text).chars());
+    Cow::Owned(format!("{head} … {}", last_chars(&end)))
 }
 
-fn escaped(char: char) -> String {
-    if char.is_control() { char.escape_default().to_string() } else { char.to_string() }
+fn last_chars(text: &str) -> &str {
+    let start = text.char_indices().rev().nth(TAIL_CHARS - 1);
+    start.map_or(text, |(at, _)| &text[at..])
+}
+
+fn escaped(chars: impl Iterator<Item = char>) -> String {
+    let mut line = String::new();
+    for char in chars {
+        if char.is_control() { line.extend(char.escape_default()) } else { line.push(char) }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -41,6 +50,7 @@ mod tests {
                 &format!("{}{}", "é".repeat(301), "z".repeat(150)),
                 format!("{} … {}", "é".repeat(300), "z".repeat(150)),
             ),
+            (&"\0".repeat(450), format!("{} … {}", "\\u{0}".repeat(60), "\\u{0}".repeat(30))),
         ] {
             assert_eq!(one_line(text), expected, "{text:?}");
         }

@@ -1,5 +1,7 @@
 //! What stands before a body: the path, the query, the headers.
 
+use std::net::IpAddr;
+
 use api::fuzzing as api;
 use store::Revision;
 
@@ -60,6 +62,7 @@ pub(crate) const HOST: Target = Target {
         "127.0.0.1",
         "[::1]:5681",
         "[::ffff:127.0.0.1]",
+        "[::01]",
         "evil.example",
         "u@localhost",
     ],
@@ -130,10 +133,20 @@ fn accept(input: &[u8]) {
 
 /// Without a name of its own, a control plane answers to this machine alone.
 fn host(input: &[u8]) {
-    if api::is_loopback(input) == Some(true) {
-        let text = String::from_utf8_lossy(input).to_ascii_lowercase();
-        assert!(["localhost", "127.", "::1", ":7f", "0:1"].iter().any(|it| text.contains(it)), "{text:?}");
+    if api::is_loopback(input) != Some(true) {
+        return;
     }
+    let text = String::from_utf8_lossy(input).to_ascii_lowercase();
+    let host = text.rsplit_once('@').map_or(&*text, |(_user, host)| host);
+    let address = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _port)) => address,
+        None => host.split_once(':').map_or(host, |(address, _port)| address),
+    };
+    let is_ours = match address.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => address.trim_end_matches('.') == "localhost",
+    };
+    assert!(is_ours, "{text:?}");
 }
 
 /// Of one revision there is one text.
