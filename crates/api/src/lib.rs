@@ -23,6 +23,7 @@ pub mod fuzzing;
 mod hosts;
 mod idle;
 mod index;
+mod limits;
 mod list;
 mod min_revision;
 mod negotiate;
@@ -49,7 +50,8 @@ use std::{
 
 pub use cors::{BadPattern, CorsPolicy};
 pub use hosts::HostPolicy;
-pub use serve::{Limits, Peer, serve};
+pub use limits::Limits;
+pub use serve::{Peer, serve};
 
 /// Everything that the routes need.
 pub struct Api {

@@ -21,7 +21,7 @@ use serde_path_to_error::{Path, Track};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 use tokio::time::timeout;
 
-use crate::{negotiate::Format, respond::Refusal, serve::Limits};
+use crate::{limits::Limits, negotiate::Format, respond::Refusal};
 
 /// Parsing up to this size takes less than handing it to another thread is worth.
 const PARSED_IN_PLACE_BYTES: usize = 64 * 1024;

@@ -10,8 +10,8 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts, uri::Authority};
-use store::{Present, Revision};
+use http::{Method, StatusCode, request::Parts, uri::Authority};
+use store::Present;
 
 use crate::{
     Api, Peer,
@@ -20,7 +20,7 @@ use crate::{
     path::{self, NotUtf8, READ, Route},
     query::Query,
     read,
-    respond::{Answer, Refusal, title},
+    respond::{Answer, Refusal, kuma_revision, title},
     retrieve, tokens, transaction,
     watch::{self, Closing, Watched},
     write,
@@ -43,14 +43,6 @@ pub(crate) fn router(api: Api) -> Router {
         openapi,
     };
     Router::new().fallback(serve).with_state(Arc::new(server))
-}
-
-/// Every answer carries the store's revision; a write's, the one that it took.
-pub(crate) fn kuma_revision(headers: &mut HeaderMap, revision: Revision) {
-    const NAME: HeaderName = HeaderName::from_static("kuma-revision");
-    if let Ok(value) = HeaderValue::try_from(revision.to_string()) {
-        headers.entry(NAME).or_insert(value);
-    }
 }
 
 async fn serve(State(server): State<Arc<Server>>, request: Request) -> Response {

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use model::Violations;
 use serde::Serialize;
+use store::Revision;
 
 /// A whole answer. Bodies are in memory: an entity is one buffer that the store encoded once.
 pub(crate) type Answer = http::Response<Bytes>;
@@ -107,6 +108,14 @@ impl Refusal {
             answer.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         answer
+    }
+}
+
+/// Every answer carries the store's revision; a write's, the one that it took.
+pub(crate) fn kuma_revision(headers: &mut HeaderMap, revision: Revision) {
+    const NAME: HeaderName = HeaderName::from_static("kuma-revision");
+    if let Ok(value) = HeaderValue::try_from(revision.to_string()) {
+        headers.entry(NAME).or_insert(value);
     }
 }
 

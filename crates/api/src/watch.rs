@@ -24,8 +24,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     query::Query,
-    request::kuma_revision,
-    respond::{Refusal, title},
+    respond::{Refusal, kuma_revision, title},
 };
 
 /// What is watched.

@@ -18,8 +18,7 @@ use crate::{
     negotiate::{self, Format},
     query::Query,
     read,
-    request::kuma_revision,
-    respond::{Answer, Refusal, empty, title},
+    respond::{Answer, Refusal, empty, kuma_revision, title},
     warnings::warn,
 };
 

@@ -21,8 +21,7 @@ use crate::{
     negotiate,
     query::Query,
     read::{aside, body},
-    request::kuma_revision,
-    respond::{Answer, JSON, Refusal, title, with_body},
+    respond::{Answer, JSON, Refusal, kuma_revision, title, with_body},
     warnings::warn,
     write::{self, DryRun},
 };
