@@ -91,6 +91,27 @@ async fn every_write_leaves_a_line_and_every_refusal_its_reason() {
 }
 
 #[tokio::test]
+async fn each_write_of_a_transaction_leaves_a_line_and_a_dry_run_leaves_none() {
+    let (written, _guard) = listen();
+    let server = Server::start().await;
+    let operations = r#"{"operations": [{"op": "put", "resource": {"type": "Mesh", "name": "demo"}},
+        {"op": "delete", "type": "TrafficLog", "mesh": "demo", "name": "none"}]}"#;
+    post(server.address, "/transactions?dryRun=true", operations).await;
+    put(server.address, "/meshes/demo?dryRun=true", r#"{"type":"Mesh","name":"demo"}"#).await;
+    assert_eq!(written.audit(), Vec::<Value>::new());
+
+    post(server.address, "/transactions", operations).await;
+    let told: Vec<[Value; 5]> = written
+        .audit()
+        .iter()
+        .map(|line| ["method", "kind", "name", "revision", "outcome"].map(|name| line[name].clone()))
+        .collect();
+    let line =
+        |kind: &str, name: &str, outcome: &str| ["POST", kind, name, "0000abcd-1", outcome].map(Value::from);
+    assert_eq!(told, [line("Mesh", "demo", "created"), line("TrafficLog", "none", "absent")]);
+}
+
+#[tokio::test]
 async fn a_token_is_given_out_and_written_nowhere() {
     let (written, _guard) = listen();
     let server = Server::start().await;
