@@ -2,18 +2,7 @@ use serde_json::{Value, json};
 
 use crate::{fake_api::FakeApi, program::Kumactl};
 
-const MESH_AND_DATAPLANE: &str = "\
-type: Mesh
-name: demo
----
-type: Dataplane
-mesh: demo
-name: web-1
-networking:
-  inbound:
-  - interface: 127.0.0.1:9080:8080
-    tags: {service: web}
-";
+const MESH: &str = "type: Mesh\nname: demo\n";
 
 const EMPTY: &str = "";
 
@@ -26,6 +15,10 @@ networking:
   - interface: 127.0.0.1:9080:8080
     tags: {service: web}
 ";
+
+fn mesh_and_dataplane() -> String {
+    format!("{MESH}---\n{DATAPLANE}")
+}
 
 fn dataplane() -> Value {
     json!({
@@ -53,7 +46,7 @@ async fn a_resource_is_asked_for_and_then_put_whole() {
 async fn several_resources_are_one_transaction_in_the_order_of_the_file() {
     let done = r#"{"revision":"0000abcd-1","results":["created","created"]}"#;
     let api = FakeApi::start(&[("POST /transactions", 200, done)]).await;
-    Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await.expect(0, "", "");
+    Kumactl::with(&api.address).run_with(&["apply"], &mesh_and_dataplane()).await.expect(0, "", "");
     assert_eq!(api.requests(), ["POST /transactions"]);
     let asked = &api.asked()[0];
     assert_eq!(asked.content_type.as_deref(), Some("application/json"));
@@ -69,7 +62,7 @@ async fn what_is_refused_of_several_is_named_by_its_document() {
     let refused = r#"{"title":"Could not process the transaction","details":"Transaction is not valid","causes":[
         {"field":"operations[1].resource.networking.inbound","message":"is odd"},{"field":"x","message":"y"}]}"#;
     let api = FakeApi::start(&[("POST /transactions", 400, refused)]).await;
-    Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await.expect(
+    Kumactl::with(&api.address).run_with(&["apply"], &mesh_and_dataplane()).await.expect(
         1,
         "",
         "\
@@ -83,7 +76,7 @@ Error: Could not process the transaction (Transaction is not valid)
 #[tokio::test]
 async fn a_control_plane_without_transactions_is_sent_nothing_else() {
     let api = FakeApi::start(&[("POST /transactions", 404, "404 page not found")]).await;
-    let ran = Kumactl::with(&api.address).run_with(&["apply"], MESH_AND_DATAPLANE).await;
+    let ran = Kumactl::with(&api.address).run_with(&["apply"], &mesh_and_dataplane()).await;
     ran.expect_error(1, &["there are no transactions at", "/transactions", "apply each document alone"]);
     assert_eq!(api.requests(), ["POST /transactions"]);
 }
@@ -97,7 +90,7 @@ async fn nothing_is_sent_when_one_document_is_wrong() {
         ("type: Mesh\nname: a\nmtlz: {}\n", ["document 3: ", "unknown field `mtlz`"]),
         ("type: Mesh: a\n", ["line 12", "column"]),
     ] {
-        let ran = kumactl.run_with(&["apply"], &format!("{MESH_AND_DATAPLANE}---\n{document}")).await;
+        let ran = kumactl.run_with(&["apply"], &format!("{}---\n{document}", mesh_and_dataplane())).await;
         ran.expect_error(1, &[&["YAML contains invalid resource: "], &parts[..]].concat());
     }
     assert!(api.asked().is_empty());
@@ -108,7 +101,7 @@ async fn what_is_refused_is_said_with_every_cause() {
     let refused = r#"{"title":"Could not create a resource","details":"Resource is not valid","causes":[
         {"field":"logging.backends[0].name","message":"cannot be empty"},{"field":"name","message":"is odd"}]}"#;
     let api = FakeApi::start(&[("PUT /meshes/demo", 400, refused)]).await;
-    Kumactl::with(&api.address).run_with(&["apply"], "type: Mesh\nname: demo\n").await.expect(
+    Kumactl::with(&api.address).run_with(&["apply"], MESH).await.expect(
         1,
         "",
         "\
@@ -128,10 +121,7 @@ async fn nothing_is_put_to_what_does_not_answer_as_a_control_plane() {
         (503, r#"{"title":"Down","details":"for today"}"#, "Error: Down (for today)\n"),
     ] {
         let api = FakeApi::start(&[("GET /meshes/demo", status, body)]).await;
-        Kumactl::with(&api.address)
-            .run_with(&["apply", "-f", "-"], "type: Mesh\nname: demo\n")
-            .await
-            .expect(1, "", expected);
+        Kumactl::with(&api.address).run_with(&["apply", "-f", "-"], MESH).await.expect(1, "", expected);
         assert_eq!(api.requests(), ["GET /meshes/demo"]);
     }
 }
@@ -179,6 +169,6 @@ async fn a_put_that_is_sent_elsewhere_is_no_success() {
         ("GET /", 200, EMPTY),
     ])
     .await;
-    let ran = Kumactl::with(&api.address).run_with(&["apply"], "type: Mesh\nname: demo\n").await;
+    let ran = Kumactl::with(&api.address).run_with(&["apply"], MESH).await;
     ran.expect(1, "", "Error: (302): moved\n");
 }
