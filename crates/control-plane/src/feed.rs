@@ -7,7 +7,7 @@ use model::ProxyId;
 use plan::{Outcome, Planned};
 use tokio::{sync::Semaphore, time::Instant};
 use tracing::{info, warn};
-use xds::{Refusal, ResourceType, SessionStatus, Snapshot, Subscriber};
+use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber};
 
 use crate::{
     contents::Contents,
@@ -148,6 +148,8 @@ fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
 }
 
 impl Subscriber for Feed {
+    fn began(&mut self, _: StreamView) {}
+
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         loop {
             if !self.dirty {

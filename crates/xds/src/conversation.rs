@@ -4,7 +4,12 @@
 //! and time noticed only while the client reads.
 
 use std::{
-    collections::VecDeque, convert::Infallible, fmt::Display, net::SocketAddr, sync::Arc, time::Instant,
+    collections::VecDeque,
+    convert::Infallible,
+    fmt::Display,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -14,7 +19,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::{
-    Moment, Node, Request, ResourceType, Response, Session,
+    Moment, Node, Protocol, Request, ResourceType, Response, Session, StreamView,
     connection::{OpenStream, reached},
     frames::{self, Messages},
     grpc_status::{GrpcCode, GrpcStatus},
@@ -40,7 +45,8 @@ pub(crate) struct Opening<A: Authority> {
 /// A stream that is served.
 struct Conversation<S> {
     node_id: String,
-    session: Session,
+    /// Shared with those who look into it ([`StreamView`]); nobody waits while holding it.
+    session: Arc<Mutex<Session>>,
     subscriber: S,
     messages: Messages<Incoming>,
     phase: watch::Receiver<Phase>,
@@ -98,15 +104,17 @@ impl<A: Authority> Opening<A> {
             opened = opened => opened,
             () = reached(context.phase.clone(), Phase::Draining) => Err(shutting_down()),
         };
-        let (Node { id, version, .. }, request, subscriber) = opened.inspect_err(|status| {
+        let (Node { id, version, .. }, request, mut subscriber) = opened.inspect_err(|status| {
             if status.code != GrpcCode::Ok {
                 context.refusals.note(from, &status.message);
             }
         })?;
         tracing::debug!(node = id, version, %from, "stream opened");
+        let session = Arc::new(Mutex::new(Session::new(Protocol::Delta, fastrand::u64(..))));
+        subscriber.began(StreamView::new(Protocol::Delta, &session));
         let mut conversation = Conversation {
             node_id: id,
-            session: Session::new(fastrand::u64(..)),
+            session,
             subscriber,
             messages,
             phase: context.phase.clone(),
@@ -148,30 +156,31 @@ impl<S: Subscriber> Conversation<S> {
                 self.log(&response);
                 self.pieces.extend(frames::delta_response(&response)?);
             }
-            if let Some(status) = self.session.changed_status() {
-                self.subscriber.observe(status);
+            let status = self.session().changed_status().cloned();
+            if let Some(status) = status {
+                self.subscriber.observe(&status);
             }
         }
     }
 
     /// Waits for whatever comes first, and says what follows from it.
     async fn step(&mut self) -> Result<Vec<Response>, GrpcStatus> {
-        let deadline = self.session.next_deadline();
+        let deadline = self.session().next_deadline();
         tokio::select! {
             message = self.messages.next() => {
                 let (node, request) = read(message?.ok_or_else(ended_by_client)?)?;
                 self.check_node(node)?;
                 let responses = self.take(&request);
-                if self.session.name_count() > NAMES_MAX {
+                if self.session().name_count() > NAMES_MAX {
                     return Err(too_many_names());
                 }
                 Ok(responses)
             }
             snapshot = self.subscriber.next() => {
                 let (tag, snapshot) = snapshot?;
-                Ok(self.session.on_snapshot(tag, snapshot, Moment::now()))
+                Ok(self.session().on_snapshot(tag, snapshot, Moment::now()))
             }
-            () = reached_instant(deadline) => Ok(self.session.on_time(Moment::now())),
+            () = reached_instant(deadline) => Ok(self.session().on_time(Moment::now())),
             () = reached(self.phase.clone(), Phase::Draining) => Err(shutting_down()),
         }
     }
@@ -187,20 +196,25 @@ impl<S: Subscriber> Conversation<S> {
     fn take(&mut self, request: &Request) -> Vec<Response> {
         tracing::debug!(node = self.node_id, ?request, "received");
         let rejected = self.rejected_count();
-        let responses = self.session.on_request(request, Moment::now());
+        let responses = self.session().on_request(request, Moment::now());
         if self.rejected_count() > rejected {
             self.log_rejection(request);
         }
         responses
     }
 
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn rejected_count(&self) -> u64 {
-        self.session.status().counts.values().map(|it| it.rejected).sum()
+        self.session().status().counts.values().map(|it| it.rejected).sum()
     }
 
     fn log_rejection(&self, request: &Request) {
         let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return };
-        let rejection = self.session.status().rejections.get(&resource_type);
+        let session = self.session();
+        let rejection = session.status().rejections.get(&resource_type);
         let reason = rejection.map(|it| it.message.as_str()).unwrap_or_default();
         tracing::debug!(
             node = self.node_id,
@@ -214,7 +228,7 @@ impl<S: Subscriber> Conversation<S> {
     fn log(&self, response: &Response) {
         tracing::debug!(
             node = self.node_id,
-            tag = self.session.tag(),
+            tag = self.session().tag(),
             resource_type = ?response.resource_type,
             nonce = response.nonce,
             resources = listed(response.resources.iter().map(|it| format!("{}@{}", it.name, it.version))),

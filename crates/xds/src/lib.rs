@@ -26,5 +26,5 @@ mod wire;
 
 pub use resource::{Resource, ResourceType, Snapshot};
 pub use server::{Authority, Node, Refusal, Server, ServerSettings, Subscriber, listen};
-pub use session::{Moment, Request, Response, Session};
+pub use session::{Moment, Protocol, Request, ResourceReport, Response, Session, StreamReport, StreamView};
 pub use status::{Counts, Rejection, SessionStatus};

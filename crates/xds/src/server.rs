@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{SessionStatus, Snapshot, connection, refusals::RefusalLog};
+use crate::{SessionStatus, Snapshot, StreamView, connection, refusals::RefusalLog};
 
 /// Why a stream is not served, in the words of gRPC. The message goes to the client: no secret belongs in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,9 @@ pub trait Authority: Send + Sync + 'static {
 
 /// One client's source of snapshots, and the ear for what became of them. Dropped when the stream ends.
 pub trait Subscriber: Send + 'static {
+    /// Told once, before anything else: how to look into the stream while it lives.
+    fn began(&mut self, view: StreamView);
+
     /// Waits for a snapshot that differs from the one returned last; the first call returns the first one there is. Only
     /// the latest is ever returned. The number is the caller's own tag of that state (a revision), given back in
     /// [`SessionStatus::settled_tag`]. An `Err` ends the stream with that status. Cancel safe.

@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
-use super::rejected::Rejected;
+use super::{rejected::Rejected, report::ResourceReport};
 use crate::{Resource, ResourceType, Snapshot};
 
 /// The types that the client asked for, in make-before-break order.
@@ -34,8 +34,26 @@ pub(super) struct Channel {
 #[derive(Default)]
 struct Name {
     explicit: bool,
-    /// The version that the client has once it has processed all that was sent; `None` if it has nothing.
-    held: Option<Arc<str>>,
+    /// What the client has once it has processed all that was sent; `None` if it has nothing.
+    held: Option<Held>,
+    /// What it has said that it has taken, and when.
+    acknowledged: Option<(Arc<str>, SystemTime)>,
+}
+
+/// Something that a client has.
+enum Held {
+    /// From an earlier stream, as it says.
+    Told(Arc<str>),
+    Sent(Arc<Resource>),
+}
+
+impl Held {
+    fn version(&self) -> &Arc<str> {
+        match self {
+            Self::Told(version) => version,
+            Self::Sent(resource) => &resource.version,
+        }
+    }
 }
 
 /// Why something has to be said of a name.
@@ -135,8 +153,27 @@ impl Channel {
     }
 
     /// Notes what the client says it has from an earlier stream.
-    pub(super) fn believe(&mut self, name: Arc<str>, version: Arc<str>) {
-        self.names.entry(name).or_default().held = Some(version);
+    pub(super) fn believe(&mut self, name: Arc<str>, version: Arc<str>, now: SystemTime) {
+        let entry = self.names.entry(name).or_default();
+        entry.acknowledged = Some((version.clone(), now));
+        entry.held = Some(Held::Told(version));
+    }
+
+    /// Notes that the client has taken this version.
+    pub(super) fn note_taken(&mut self, name: &str, version: &Arc<str>, now: SystemTime) {
+        if let Some(entry) = self.names.get_mut(name) {
+            entry.acknowledged = Some((version.clone(), now));
+        }
+    }
+
+    /// What is known of each name, in order.
+    pub(super) fn report(&self) -> impl Iterator<Item = ResourceReport> {
+        self.names.iter().map(|(name, entry)| ResourceReport {
+            resource_type: self.resource_type,
+            name: name.clone(),
+            sent: entry.held.as_ref().map(|it| it.version().clone()),
+            acknowledged: entry.acknowledged.clone(),
+        })
     }
 
     /// Notes an explicit subscription; what is to be said of the name is up to the caller.
@@ -194,8 +231,11 @@ impl Channel {
     fn share_memory_with(&mut self, snapshot: &Snapshot) {
         for resource in snapshot.of_type(self.resource_type) {
             let Some(mut entry) = self.names.remove(&resource.name) else { continue };
-            if entry.held.as_ref() == Some(&resource.version) {
-                entry.held = Some(resource.version.clone());
+            if entry.held.as_ref().is_some_and(|it| *it.version() == resource.version) {
+                entry.held = Some(Held::Sent(resource.clone()));
+                if let Some((version, _)) = &mut entry.acknowledged {
+                    *version = resource.version.clone();
+                }
             }
             self.names.insert(resource.name.clone(), entry);
         }
@@ -244,7 +284,7 @@ impl Channel {
         if !explicit && !self.wildcard {
             return None;
         }
-        let held = known.and_then(|it| it.held.as_ref());
+        let held = known.and_then(|it| it.held.as_ref()).map(Held::version);
         let asked = urgency != Urgency::Changed;
         match snapshot.get(self.resource_type, name) {
             Some(resource) if asked || held != Some(&resource.version) => {
@@ -266,7 +306,7 @@ impl Channel {
             self.pending.remove(name);
             match action {
                 Action::Send(resource) => {
-                    self.names.entry(name.clone()).or_default().held = Some(resource.version.clone());
+                    self.names.entry(name.clone()).or_default().held = Some(Held::Sent(resource.clone()));
                     sent.resources.push((name.clone(), resource.version.clone()));
                 }
                 Action::Remove => {
@@ -282,6 +322,7 @@ impl Channel {
     fn forget(&mut self, name: &str) {
         let Some(entry) = self.names.get_mut(name) else { return };
         entry.held = None;
+        entry.acknowledged = None;
         if !entry.explicit {
             self.names.remove(name);
         }

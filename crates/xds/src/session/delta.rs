@@ -1,7 +1,7 @@
 //! Requests of the incremental protocol: subscriptions come as differences, and what the client holds is said once, in
 //! the first request of a type.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
     Moment, Response, Session,
@@ -37,7 +37,7 @@ impl Session {
         let snapshot = self.snapshot.as_deref();
         if is_first {
             let channel = self.channels.open(resource_type, now.monotonic);
-            open(channel, resource_type, request, snapshot);
+            open(channel, resource_type, request, snapshot, now.wall);
         } else if let Some(channel) = self.channels.get_mut(resource_type) {
             resubscribe(channel, resource_type, request, snapshot);
         }
@@ -46,13 +46,19 @@ impl Session {
 }
 
 /// The first request of a type.
-fn open(channel: &mut Channel, resource_type: ResourceType, request: &Request, snapshot: Option<&Snapshot>) {
+fn open(
+    channel: &mut Channel,
+    resource_type: ResourceType,
+    request: &Request,
+    snapshot: Option<&Snapshot>,
+    now: SystemTime,
+) {
     // What a client says it holds of named types counts for nothing: every name is answered, because the client may be
     // warming what uses it and wait for an answer, even if the version is the one it has.
     if resource_type.has_wildcard() {
         channel.wildcard = request.subscribe.is_empty() || request.subscribe.iter().any(|it| it == WILDCARD);
         for (name, version) in &request.initial_versions {
-            channel.believe(Arc::from(name.as_str()), Arc::from(version.as_str()));
+            channel.believe(Arc::from(name.as_str()), Arc::from(version.as_str()), now);
         }
     }
     for name in names(resource_type, &request.subscribe) {

@@ -14,6 +14,7 @@ mod channel;
 mod delta;
 mod order;
 mod rejected;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,16 @@ use channel::{Channels, Sent};
 use rejected::cut;
 
 pub use delta::Request;
+pub use report::{ResourceReport, StreamReport, StreamView};
+
+/// Which of the two forms of the protocol a stream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Differences (`DeltaAggregatedResources`).
+    Delta,
+    /// Whole states (`StreamAggregatedResources`).
+    StateOfTheWorld,
+}
 
 /// Something to send, as one message.
 #[derive(Clone, Debug)]
@@ -48,6 +59,7 @@ pub struct Moment {
 
 /// What one stream knows.
 pub struct Session {
+    protocol: Protocol,
     snapshot: Option<Arc<Snapshot>>,
     tag: u64,
     channels: Channels,
@@ -68,8 +80,9 @@ impl Moment {
 
 impl Session {
     /// The same seed and the same inputs give the same outputs.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(protocol: Protocol, seed: u64) -> Self {
         Self {
+            protocol,
             snapshot: None,
             tag: 0,
             channels: Channels::default(),
@@ -144,7 +157,7 @@ impl Session {
             self.status.rejections.insert(resource_type, rejection);
         } else {
             counts.acknowledged += count;
-            channel.accept(&answered);
+            channel.accept(&answered, now.wall);
         }
         self.status.last_update = Some(now.wall);
         self.status_changed = true;

@@ -11,7 +11,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::channel::{Channel, Sent};
@@ -80,7 +80,10 @@ impl Channel {
     }
 
     /// Notes that the client took these responses.
-    pub(super) fn accept(&mut self, sent: &[Sent]) {
+    pub(super) fn accept(&mut self, sent: &[Sent], now: SystemTime) {
+        for (name, version) in sent.iter().flat_map(|it| &it.resources) {
+            self.note_taken(name, version, now);
+        }
         let Some(rejected) = &mut self.rejected else { return };
         for response in sent {
             for (name, _) in &response.resources {

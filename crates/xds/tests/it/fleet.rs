@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{sync::watch, task::JoinHandle};
 use xds::{
     Authority, Node, Refusal, Resource, ResourceType, Server, ServerSettings, SessionStatus, Snapshot,
-    Subscriber,
+    StreamView, Subscriber,
 };
 
 /// A running server, and the strings that move it.
@@ -63,6 +63,8 @@ impl Authority for TestAuthority {
 }
 
 impl Subscriber for Stream {
+    fn began(&mut self, _: StreamView) {}
+
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         self.world.changed().await.map_err(|_| Refusal::Unavailable("the world has ended".to_owned()))?;
         self.taken.send_modify(|it| *it += 1);

@@ -1,7 +1,7 @@
 //! What a request is answered with, and what an answer settles.
 
 use super::script::{now, play};
-use crate::{Request, Session};
+use crate::{Protocol, Request, Session};
 
 #[test]
 fn a_start_as_envoy_does_it() {
@@ -277,8 +277,38 @@ fn a_stale_nonce_counts_for_nothing_but_its_subscriptions_count() {
 }
 
 #[test]
+fn whoever_looks_sees_what_was_sent_and_what_was_taken() {
+    play(
+        "
+        push cds a@1 b@1, eds a@1
+        > lds
+        < 1 lds
+        > lds ack 1
+        > cds =a@1 =gone@7
+        < 2 cds b@1 -gone
+        holds cds a@1/1 b@1/-
+        > eds +a +nobody
+        < 3 eds a@1 nobody@none
+        > cds ack 2
+        holds cds a@1/1 b@1/1
+        push cds a@2 b@2, eds a@1
+        < 4 cds a@2 b@2
+        > cds nack 4
+        holds cds a@2/1 b@2/1
+        holds eds a@1/- nobody@none/-
+        > eds ack 3
+        < 5 eds a@1
+        holds eds a@1/1 nobody@none/none
+        > eds -nobody
+        holds eds a@1/1
+        holds sds
+        ",
+    );
+}
+
+#[test]
 fn types_that_are_not_served_are_ignored() {
-    let mut session = Session::new(0);
+    let mut session = Session::new(Protocol::Delta, 0);
     for type_url in ["", "type.googleapis.com/envoy.service.runtime.v3.Runtime", "\u{0}"] {
         let request =
             Request { type_url: type_url.to_owned(), subscribe: vec!["a".to_owned()], ..Request::default() };
@@ -290,7 +320,7 @@ fn types_that_are_not_served_are_ignored() {
 #[test]
 fn a_nonce_counts_once() {
     use crate::{Counts, ResourceType};
-    let mut session = Session::new(0);
+    let mut session = Session::new(Protocol::Delta, 0);
     let say = |session: &mut Session, nonce: &str, error: Option<&str>| {
         let request = Request {
             type_url: ResourceType::Cluster.type_url().to_owned(),

@@ -12,6 +12,7 @@
 //! | `< 1 cds a@1 -b` | a response: nonce, type, resources with versions, removed names |
 //! | `settled 2`, `unsettled` | the status now |
 //! | `rejected cds: a@1`, `rejected nothing` | the rejections that stand |
+//! | `holds cds a@2/1 b@1/-` | what was sent of a type, and what was acknowledged of it |
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::{Moment, Request, Resource, ResourceType, Response, Session, Snapshot};
+use crate::{Moment, Protocol, Request, Resource, ResourceType, Response, Session, Snapshot};
 
 const SHORT_NAMES: [(&str, ResourceType); ResourceType::COUNT] = [
     ("cds", ResourceType::Cluster),
@@ -32,7 +33,7 @@ const SHORT_NAMES: [(&str, ResourceType); ResourceType::COUNT] = [
 
 /// Plays a conversation and fails at the first line that does not hold.
 pub(super) fn play(script: &str) {
-    let mut stage = Stage { session: Session::new(0), now: now(), tag: 0, said: Vec::new() };
+    let mut stage = Stage { session: Session::new(Protocol::Delta, 0), now: now(), tag: 0, said: Vec::new() };
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#')) {
         stage.play_line(line);
     }
@@ -61,6 +62,7 @@ impl Stage {
             "settled" => assert_eq!((status.settled, status.settled_tag.to_string().as_str()), (true, rest)),
             "unsettled" => assert!(!status.settled),
             "rejected" => assert_eq!(rejections(&self.session), rest),
+            "holds" => assert_eq!(held(&self.session, long(rest.split(' ').next().unwrap_or(rest))), rest),
             "push" => {
                 self.tag += 1;
                 let responses = self.session.on_snapshot(self.tag, Arc::new(snapshot(rest)), self.now);
@@ -121,6 +123,16 @@ fn rejections(session: &Session) -> String {
     };
     let all: Vec<_> = session.status().rejections.iter().map(print).collect();
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
+fn held(session: &Session, resource_type: ResourceType) -> String {
+    let version = |it: Option<&Arc<str>>| it.map_or("-".to_owned(), ToString::to_string);
+    let resources = session.report().resources.into_iter().filter(|it| it.resource_type == resource_type);
+    let print = |it: crate::ResourceReport| {
+        let acknowledged = it.acknowledged.as_ref().map(|(version, _)| version);
+        format!("{}@{}/{}", it.name, version(it.sent.as_ref()), version(acknowledged))
+    };
+    [short(resource_type).to_owned()].into_iter().chain(resources.map(print)).collect::<Vec<_>>().join(" ")
 }
 
 fn snapshot(text: &str) -> Snapshot {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{super::order::CLUSTERS_IN_FLIGHT_MAX, script::now};
-use crate::{Moment, ResourceType, Response, Session};
+use crate::{Moment, Protocol, ResourceType, Response, Session};
 use envoy::Envoy;
 use world::{World, is_bad};
 
@@ -93,7 +93,7 @@ impl Conversation {
             random: fastrand::Rng::with_seed(seed),
             world: World::new(seed, trouble.bad),
             tag: 0,
-            session: Session::new(seed),
+            session: Session::new(Protocol::Delta, seed),
             on_its_way: VecDeque::new(),
             unanswered: BTreeMap::new(),
             envoy: Envoy::default(),
@@ -139,7 +139,7 @@ impl Conversation {
     }
 
     fn reconnect(&mut self) {
-        self.session = Session::new(self.random.u64(..));
+        self.session = Session::new(Protocol::Delta, self.random.u64(..));
         self.on_its_way.clear();
         self.unanswered.clear();
         self.envoy.connect(self.random.bool());
