@@ -38,7 +38,8 @@ pub struct Feed {
     said_unknown: bool,
     pushes: Pushes,
     subscription: Subscription,
-    _open: OpenStream,
+    /// Since it has begun.
+    open: Option<OpenStream>,
 }
 
 /// The way from a revision to its ACK, for the metrics and the log.
@@ -58,7 +59,6 @@ impl Feed {
         expires: Option<Instant>,
     ) -> Self {
         let registration = planner.registry.register();
-        let open = planner.metrics.open_stream();
         Self {
             planner,
             proxy,
@@ -69,7 +69,7 @@ impl Feed {
             said_unknown: false,
             pushes: Pushes::default(),
             subscription,
-            _open: open,
+            open: None,
         }
     }
 
@@ -148,7 +148,9 @@ fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
 }
 
 impl Subscriber for Feed {
-    fn began(&mut self, _: StreamView) {}
+    fn began(&mut self, view: StreamView) {
+        self.open = Some(self.planner.metrics.open_stream(view.protocol()));
+    }
 
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         loop {

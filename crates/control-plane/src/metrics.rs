@@ -15,7 +15,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use store::Store;
-use xds::ResourceType;
+use xds::{Protocol, ResourceType};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
@@ -78,9 +78,13 @@ impl Metrics {
         Ok(text)
     }
 
-    /// Counts a stream of the incremental protocol as open, until it is dropped.
-    pub(crate) fn open_stream(&self) -> OpenStream {
-        let open = self.streams.get_or_create(&ProtocolLabel { protocol: "delta" }).clone();
+    /// Counts a stream as open, until it is dropped.
+    pub(crate) fn open_stream(&self, protocol: Protocol) -> OpenStream {
+        let protocol = match protocol {
+            Protocol::Delta => "delta",
+            Protocol::StateOfTheWorld => "sotw",
+        };
+        let open = self.streams.get_or_create(&ProtocolLabel { protocol }).clone();
         open.inc();
         OpenStream(open)
     }

@@ -19,9 +19,10 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::{
-    Moment, Node, Protocol, Request, ResourceType, Response, Session, StreamView,
+    Moment, Node, Protocol, Request, ResourceType, Response, Session, StateRequest, StreamView,
     connection::{OpenStream, reached},
-    frames::{self, Messages},
+    encoding,
+    frames::Messages,
     grpc_status::{GrpcCode, GrpcStatus},
     server::{Authority, Context, Phase, Subscriber},
     wire,
@@ -35,6 +36,7 @@ const LISTED_MAX: usize = 20;
 
 /// A stream before its first message.
 pub(crate) struct Opening<A: Authority> {
+    protocol: Protocol,
     peer: A::Peer,
     from: SocketAddr,
     messages: Messages<Incoming>,
@@ -44,6 +46,7 @@ pub(crate) struct Opening<A: Authority> {
 
 /// A stream that is served.
 struct Conversation<S> {
+    protocol: Protocol,
     node_id: String,
     /// Shared with those who look into it ([`StreamView`]); nobody waits while holding it.
     session: Arc<Mutex<Session>>,
@@ -53,6 +56,13 @@ struct Conversation<S> {
     /// What is left of the responses of one step; the next step is taken when it is empty.
     pieces: VecDeque<Bytes>,
     _open: OpenStream,
+}
+
+/// A request of either protocol.
+#[derive(Debug)]
+enum AnyRequest {
+    Delta(Request),
+    State(StateRequest),
 }
 
 enum Stage<A: Authority> {
@@ -83,6 +93,7 @@ pub(crate) fn frames<A: Authority>(
 
 impl<A: Authority> Opening<A> {
     pub(crate) fn new(
+        protocol: Protocol,
         peer: A::Peer,
         from: SocketAddr,
         body: Incoming,
@@ -90,13 +101,13 @@ impl<A: Authority> Opening<A> {
         open: OpenStream,
     ) -> Self {
         let messages = Messages::new(body, context.settings.max_request_bytes);
-        Self { peer, from, messages, context, open }
+        Self { protocol, peer, from, messages, context, open }
     }
 
     async fn subscribe(self) -> Result<Box<Conversation<A::Subscriber>>, GrpcStatus> {
-        let Self { peer, from, mut messages, context, open } = self;
+        let Self { protocol, peer, from, mut messages, context, open } = self;
         let opened = async {
-            let (node, request) = first_message(&mut messages, &context).await?;
+            let (node, request) = first_message(protocol, &mut messages, &context).await?;
             let subscriber = context.authority.subscribe(peer, &node).await?;
             Ok::<_, GrpcStatus>((node, request, subscriber))
         };
@@ -110,9 +121,10 @@ impl<A: Authority> Opening<A> {
             }
         })?;
         tracing::debug!(node = id, version, %from, "stream opened");
-        let session = Arc::new(Mutex::new(Session::new(Protocol::Delta, fastrand::u64(..))));
-        subscriber.began(StreamView::new(Protocol::Delta, &session));
+        let session = Arc::new(Mutex::new(Session::new(protocol, fastrand::u64(..))));
+        subscriber.began(StreamView::new(protocol, &session));
         let mut conversation = Conversation {
+            protocol,
             node_id: id,
             session,
             subscriber,
@@ -128,13 +140,14 @@ impl<A: Authority> Opening<A> {
 }
 
 async fn first_message<A: Authority>(
+    protocol: Protocol,
     messages: &mut Messages<Incoming>,
     context: &Context<A>,
-) -> Result<(Node, Request), GrpcStatus> {
+) -> Result<(Node, AnyRequest), GrpcStatus> {
     let too_late = |_| GrpcCode::DeadlineExceeded.with("the first request did not come in time");
     let first = tokio::time::timeout(context.settings.handshake_timeout, messages.next()).await;
     let first = first.map_err(too_late)??.ok_or_else(ended_by_client)?;
-    let (node, request) = read(first)?;
+    let (node, request) = read(protocol, first)?;
     match node.filter(|it| !it.id.is_empty()) {
         Some(node) => Ok((node, request)),
         None => Err(GrpcCode::InvalidArgument.with("the first request has no node.id")),
@@ -154,7 +167,7 @@ impl<S: Subscriber> Conversation<S> {
             })?;
             for response in responses {
                 self.log(&response);
-                self.pieces.extend(frames::delta_response(&response)?);
+                self.pieces.extend(encoding::response(&response)?);
             }
             let status = self.session().changed_status().cloned();
             if let Some(status) = status {
@@ -168,7 +181,7 @@ impl<S: Subscriber> Conversation<S> {
         let deadline = self.session().next_deadline();
         tokio::select! {
             message = self.messages.next() => {
-                let (node, request) = read(message?.ok_or_else(ended_by_client)?)?;
+                let (node, request) = read(self.protocol, message?.ok_or_else(ended_by_client)?)?;
                 self.check_node(node)?;
                 let responses = self.take(&request);
                 if self.session().name_count() > NAMES_MAX {
@@ -193,12 +206,15 @@ impl<S: Subscriber> Conversation<S> {
         }
     }
 
-    fn take(&mut self, request: &Request) -> Vec<Response> {
+    fn take(&mut self, request: &AnyRequest) -> Vec<Response> {
         tracing::debug!(node = self.node_id, ?request, "received");
         let rejected = self.rejected_count();
-        let responses = self.session().on_request(request, Moment::now());
+        let responses = match request {
+            AnyRequest::Delta(request) => self.session().on_request(request, Moment::now()),
+            AnyRequest::State(request) => self.session().on_state_request(request, Moment::now()),
+        };
         if self.rejected_count() > rejected {
-            self.log_rejection(request);
+            self.log_rejection(request.type_url());
         }
         responses
     }
@@ -211,18 +227,12 @@ impl<S: Subscriber> Conversation<S> {
         self.session().status().counts.values().map(|it| it.rejected).sum()
     }
 
-    fn log_rejection(&self, request: &Request) {
-        let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return };
+    fn log_rejection(&self, type_url: &str) {
+        let Some(resource_type) = ResourceType::from_type_url(type_url) else { return };
         let session = self.session();
         let rejection = session.status().rejections.get(&resource_type);
         let reason = rejection.map(|it| it.message.as_str()).unwrap_or_default();
-        tracing::debug!(
-            node = self.node_id,
-            ?resource_type,
-            nonce = request.response_nonce,
-            reason,
-            "rejected"
-        );
+        tracing::debug!(node = self.node_id, ?resource_type, reason, "rejected");
     }
 
     fn log(&self, response: &Response) {
@@ -247,14 +257,38 @@ fn listed(items: impl ExactSizeIterator<Item = impl Display>) -> String {
     words.join(" ")
 }
 
-fn read(message: Bytes) -> Result<(Option<Node>, Request), GrpcStatus> {
+impl AnyRequest {
+    fn type_url(&self) -> &str {
+        match self {
+            Self::Delta(request) => &request.type_url,
+            Self::State(request) => &request.type_url,
+        }
+    }
+
+    /// The longest of its lists.
+    fn most_names(&self) -> usize {
+        match self {
+            Self::Delta(Request { subscribe, unsubscribe, initial_versions, .. }) => {
+                subscribe.len().max(unsubscribe.len()).max(initial_versions.len())
+            }
+            Self::State(request) => request.names.len(),
+        }
+    }
+}
+
+fn read(protocol: Protocol, message: Bytes) -> Result<(Option<Node>, AnyRequest), GrpcStatus> {
     let length = message.len();
-    let (node, request) = wire::read_delta_request(message).map_err(|error| {
+    let read = match protocol {
+        Protocol::Delta => wire::read_delta_request(message).map(|(node, it)| (node, AnyRequest::Delta(it))),
+        Protocol::StateOfTheWorld => {
+            wire::read_state_request(message).map(|(node, it)| (node, AnyRequest::State(it)))
+        }
+    };
+    let (node, request) = read.map_err(|error| {
         let message = format!("a message of {length} bytes is no discovery request: {error}");
         GrpcCode::InvalidArgument.with(message)
     })?;
-    let names = [request.subscribe.len(), request.unsubscribe.len(), request.initial_versions.len()];
-    if names.into_iter().any(|count| count > NAMES_MAX) {
+    if request.most_names() > NAMES_MAX {
         return Err(too_many_names());
     }
     Ok((node, request))

@@ -1,4 +1,4 @@
-//! Saying it to Envoy and hearing back: the xDS protocol (v3, aggregated, incremental) over gRPC.
+//! Saying it to Envoy and hearing back: the xDS protocol (v3, aggregated; incremental and state of the world) over gRPC.
 //!
 //! A [`Session`] is one stream as a state machine without I/O: it is fed requests, snapshots and the time, and returns
 //! what to send. [`Server`] is the shell around it: TLS connections, gRPC frames of our own under hyper's HTTP/2 server,
@@ -12,6 +12,7 @@
 
 mod connection;
 mod conversation;
+mod encoding;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -26,5 +27,7 @@ mod wire;
 
 pub use resource::{Resource, ResourceType, Snapshot};
 pub use server::{Authority, Node, Refusal, Server, ServerSettings, Subscriber, listen};
-pub use session::{Moment, Protocol, Request, ResourceReport, Response, Session, StreamReport, StreamView};
+pub use session::{
+    Moment, Protocol, Request, ResourceReport, Response, Session, StateRequest, StreamReport, StreamView,
+};
 pub use status::{Counts, Rejection, SessionStatus};

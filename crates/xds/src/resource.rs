@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::frames;
+use crate::encoding;
 
 /// The resource types of the aggregated stream, in make-before-break order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -30,6 +30,8 @@ pub struct Resource {
     pub version: Arc<str>,
     /// The `DeltaDiscoveryResponse.resources` field with tag and length, as it goes on the wire.
     pub(crate) chunk: Bytes,
+    /// Where in it the `DiscoveryResponse.resources` field begins, that of the state-of-the-world protocol.
+    any_at: usize,
 }
 
 /// All that one client should have as of now. Immutable; compared by versions.
@@ -77,14 +79,19 @@ impl ResourceType {
 impl Resource {
     /// `message` is the encoded protobuf message of that type.
     pub fn new(resource_type: ResourceType, name: Arc<str>, version: Arc<str>, message: &[u8]) -> Self {
-        let chunk = frames::delta_resource(&name, &version, resource_type.type_url(), message);
-        Self { resource_type, name, version, chunk }
+        let (chunk, any_at) = encoding::resource(&name, &version, resource_type.type_url(), message);
+        Self { resource_type, name, version, chunk, any_at }
+    }
+
+    /// The part of the chunk that is the resource in the state-of-the-world protocol.
+    pub(crate) fn any(&self) -> Bytes {
+        self.chunk.slice(self.any_at..)
     }
 
     /// What a client is told that asks for the endpoints of a cluster that nobody knows: there are none. Silence would
     /// leave its cluster warming (envoy#9934, #36951).
     pub(crate) fn without_endpoints(name: Arc<str>) -> Self {
-        let message = frames::cluster_load_assignment(&name);
+        let message = encoding::cluster_load_assignment(&name);
         Self::new(ResourceType::Endpoint, name, Arc::from("none"), &message)
     }
 

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 
 use crate::{
+    Protocol,
     connection::OpenStreams,
     conversation::{self, Opening, shutting_down},
     grpc_status::{GrpcCode, GrpcStatus},
@@ -32,8 +33,9 @@ pub(crate) fn respond<A: Authority>(
         return empty(status);
     }
     match authenticate(&request, from, context) {
-        Ok(peer) => {
-            let opening = Opening::new(peer, from, request.into_body(), context.clone(), open.begin());
+        Ok((protocol, peer)) => {
+            let opening =
+                Opening::new(protocol, peer, from, request.into_body(), context.clone(), open.begin());
             let frames = StreamBody::new(conversation::frames(opening));
             let mut response = http::Response::new(frames.boxed_unsync());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
@@ -76,20 +78,17 @@ fn authenticate<A: Authority>(
     request: &http::Request<Incoming>,
     from: SocketAddr,
     context: &Context<A>,
-) -> Result<A::Peer, GrpcStatus> {
-    match request.uri().path() {
-        DELTA => {}
-        STATE_OF_THE_WORLD => {
-            return Err(GrpcCode::Unimplemented.with(
-                "this server speaks the incremental protocol only: set api_type to DELTA_GRPC in ads_config",
-            ));
-        }
+) -> Result<(Protocol, A::Peer), GrpcStatus> {
+    let protocol = match request.uri().path() {
+        DELTA => Protocol::Delta,
+        STATE_OF_THE_WORLD => Protocol::StateOfTheWorld,
         _ => return Err(GrpcCode::Unimplemented.with("there is no such method")),
-    }
+    };
     if *context.phase.borrow() != Phase::Serving {
         return Err(shutting_down());
     }
-    Ok(context.authority.authenticate(only_authorization(request.headers()), from)?)
+    let peer = context.authority.authenticate(only_authorization(request.headers()), from)?;
+    Ok((protocol, peer))
 }
 
 /// The header's value, if there is exactly one.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use prost::Message;
 
-use crate::{Node, Request};
+use crate::{Node, Request, StateRequest};
 
 /// `envoy.service.discovery.v3.DeltaDiscoveryRequest`, in part.
 #[derive(Clone, PartialEq, Message)]
@@ -26,6 +26,23 @@ struct DeltaDiscoveryRequest {
     #[prost(string, tag = "6")]
     response_nonce: String,
     #[prost(message, optional, tag = "7")]
+    error_detail: Option<WireStatus>,
+}
+
+/// `envoy.service.discovery.v3.DiscoveryRequest`, in part.
+#[derive(Clone, PartialEq, Message)]
+struct DiscoveryRequest {
+    #[prost(string, tag = "1")]
+    version_info: String,
+    #[prost(message, optional, tag = "2")]
+    node: Option<WireNode>,
+    #[prost(string, repeated, tag = "3")]
+    resource_names: Vec<String>,
+    #[prost(string, tag = "4")]
+    type_url: String,
+    #[prost(string, tag = "5")]
+    response_nonce: String,
+    #[prost(message, optional, tag = "6")]
     error_detail: Option<WireStatus>,
 }
 
@@ -90,6 +107,20 @@ pub(crate) fn read_delta_request(message: Bytes) -> Result<(Option<Node>, Reques
         subscribe: request.resource_names_subscribe,
         unsubscribe: request.resource_names_unsubscribe,
         initial_versions: request.initial_resource_versions,
+    };
+    Ok((node, request))
+}
+
+/// The same of the state-of-the-world protocol.
+pub(crate) fn read_state_request(message: Bytes) -> Result<(Option<Node>, StateRequest), prost::DecodeError> {
+    let request = DiscoveryRequest::decode(message)?;
+    let node = request.node.map(Node::from);
+    let request = StateRequest {
+        type_url: request.type_url,
+        version: request.version_info,
+        response_nonce: request.response_nonce,
+        error: request.error_detail.map(|it| it.message),
+        names: request.resource_names,
     };
     Ok((node, request))
 }
@@ -166,7 +197,26 @@ mod tests {
             unsubscribe: vec!["b".to_owned()],
             initial_versions: [("a".to_owned(), "1".to_owned())].into_iter().collect(),
         };
-        assert_eq!((node, request), (Some(expected_node), expected));
+        assert_eq!((node, request), (Some(expected_node.clone()), expected));
+
+        let sent = discovery::DiscoveryRequest {
+            version_info: "5".to_owned(),
+            node: sent.node,
+            resource_names: vec!["a".to_owned(), "b".to_owned()],
+            type_url: "type".to_owned(),
+            response_nonce: "7".to_owned(),
+            error_detail: sent.error_detail,
+            ..Default::default()
+        };
+        let expected = StateRequest {
+            type_url: "type".to_owned(),
+            version: "5".to_owned(),
+            response_nonce: "7".to_owned(),
+            error: Some("no".to_owned()),
+            names: vec!["a".to_owned(), "b".to_owned()],
+        };
+        let read = read_state_request(sent.encode_to_vec().into()).unwrap();
+        assert_eq!(read, (Some(expected_node), expected));
     }
 
     #[test]

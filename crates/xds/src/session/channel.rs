@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::{rejected::Rejected, report::ResourceReport};
+use super::{Protocol, rejected::Rejected, report::ResourceReport};
 use crate::{Resource, ResourceType, Snapshot};
 
 /// The types that the client asked for, in make-before-break order.
@@ -15,33 +15,38 @@ pub(super) struct Channels([Option<Box<Channel>>; ResourceType::COUNT]);
 
 /// Begins with the client's first request for the type.
 pub(super) struct Channel {
-    resource_type: ResourceType,
+    pub(super) protocol: Protocol,
+    pub(super) resource_type: ResourceType,
     pub(super) opened_at: Instant,
     pub(super) wildcard: bool,
     /// Envoy is not ready before its first request for clusters and its first for listeners were answered, be it with
     /// nothing.
     pub(super) owes_first_answer: bool,
-    names: BTreeMap<Arc<str>, Name>,
+    pub(super) names: BTreeMap<Arc<str>, Name>,
     /// What remains to be said. A name is here only while [`Channel::action`] has something for it, but before the
     /// first snapshot, when that cannot be known.
-    pending: BTreeMap<Arc<str>, Urgency>,
+    pub(super) pending: BTreeMap<Arc<str>, Urgency>,
     /// Sent and not answered, oldest first.
     pub(super) in_flight: VecDeque<Sent>,
     pub(super) rejected: Option<Box<Rejected>>,
+    /// State of the world only: the version that the client brought from an earlier stream, and when it said so.
+    pub(super) offered: Option<(String, SystemTime)>,
+    /// The nonce of the latest response that was answered.
+    pub(super) last_answered: Option<u64>,
 }
 
 /// A name that the client subscribes to by name, or of which it holds something.
 #[derive(Default)]
-struct Name {
-    explicit: bool,
+pub(super) struct Name {
+    pub(super) explicit: bool,
     /// What the client has once it has processed all that was sent; `None` if it has nothing.
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     /// What it has said that it has taken, and when.
-    acknowledged: Option<(Arc<str>, SystemTime)>,
+    pub(super) acknowledged: Option<(Arc<str>, SystemTime)>,
 }
 
 /// Something that a client has.
-enum Held {
+pub(super) enum Held {
     /// From an earlier stream, as it says.
     Told(Arc<str>),
     Sent(Arc<Resource>),
@@ -92,8 +97,13 @@ impl Channels {
         self.0[resource_type.index()].as_deref_mut()
     }
 
-    pub(super) fn open(&mut self, resource_type: ResourceType, now: Instant) -> &mut Channel {
-        self.0[resource_type.index()].insert(Box::new(Channel::new(resource_type, now)))
+    pub(super) fn open(
+        &mut self,
+        protocol: Protocol,
+        resource_type: ResourceType,
+        now: Instant,
+    ) -> &mut Channel {
+        self.0[resource_type.index()].insert(Box::new(Channel::new(protocol, resource_type, now)))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ResourceType, &Channel)> {
@@ -107,8 +117,9 @@ impl Channels {
 }
 
 impl Channel {
-    fn new(resource_type: ResourceType, now: Instant) -> Self {
+    fn new(protocol: Protocol, resource_type: ResourceType, now: Instant) -> Self {
         Self {
+            protocol,
             resource_type,
             opened_at: now,
             wildcard: false,
@@ -117,6 +128,8 @@ impl Channel {
             pending: BTreeMap::new(),
             in_flight: VecDeque::new(),
             rejected: None,
+            offered: None,
+            last_answered: None,
         }
     }
 
@@ -134,7 +147,8 @@ impl Channel {
 
     /// Whether a name that was refused has to be said again one day, or is just about to be.
     pub(super) fn is_of_interest(&self, name: &Arc<str>, snapshot: &Snapshot) -> bool {
-        self.is_answered(name, snapshot) || self.pending.contains_key(name)
+        let is_wanted = self.wildcard || self.subscribes_to(name);
+        (is_wanted && self.is_answered(name, snapshot)) || self.pending.contains_key(name)
     }
 
     /// Whether there is such a resource, or its absence is said in the form of one.
@@ -164,6 +178,11 @@ impl Channel {
         if let Some(entry) = self.names.get_mut(name) {
             entry.acknowledged = Some((version.clone(), now));
         }
+    }
+
+    pub(super) fn has_taken(&self, name: &str, version: &Arc<str>) -> bool {
+        let acknowledged = self.names.get(name).and_then(|it| it.acknowledged.as_ref());
+        acknowledged.is_some_and(|(taken, _)| taken == version)
     }
 
     /// What is known of each name, in order.
@@ -203,6 +222,14 @@ impl Channel {
         self.mark(name, Urgency::Asked, snapshot);
     }
 
+    /// Whoever asks for everything is answered in full.
+    pub(super) fn subscribe_wildcard(&mut self, snapshot: Option<&Snapshot>) {
+        self.wildcard = true;
+        for resource in snapshot.map(|it| it.of_type(self.resource_type)).unwrap_or_default() {
+            self.mark(resource.name.clone(), Urgency::Asked, snapshot);
+        }
+    }
+
     /// Ends the subscription to everything: what was not named is forgotten, as the client forgets it.
     pub(super) fn unsubscribe_wildcard(&mut self) {
         self.wildcard = false;
@@ -217,6 +244,9 @@ impl Channel {
 
     /// Finds out what has to be said at the first snapshot, or when the channel is opened after it.
     pub(super) fn compare_with_first(&mut self, snapshot: &Snapshot) {
+        if self.is_whole() && self.holds_already(snapshot) {
+            return;
+        }
         self.share_memory_with(snapshot);
         let mut names: Vec<_> = self.names.keys().chain(self.pending.keys()).cloned().collect();
         if self.wildcard {
@@ -295,6 +325,8 @@ impl Channel {
             // it is better than nothing.
             None if self.resource_type == ResourceType::Endpoint => (asked || held.is_none())
                 .then(|| Action::Send(Arc::new(Resource::without_endpoints(name.clone())))),
+            // The state of the world has no words for it: the client keeps what it has until it loses its interest.
+            None if self.protocol == Protocol::StateOfTheWorld && !self.is_whole() => None,
             None => (asked || held.is_some()).then_some(Action::Remove),
         }
     }
@@ -315,6 +347,9 @@ impl Channel {
                 }
             }
         }
+        if self.is_whole() {
+            sent.resources = self.not_acknowledged();
+        }
         self.owes_first_answer = false;
         self.in_flight.push_back(sent);
     }
@@ -330,9 +365,8 @@ impl Channel {
 
     /// The responses that an answer with this nonce settles: that one and all before it. None if the nonce is stale.
     pub(super) fn take_answered(&mut self, nonce: u64) -> Vec<Sent> {
-        match self.in_flight.iter().position(|it| it.nonce == nonce) {
-            Some(at) => self.in_flight.drain(..=at).collect(),
-            None => Vec::new(),
-        }
+        let Some(at) = self.in_flight.iter().position(|it| it.nonce == nonce) else { return Vec::new() };
+        self.last_answered = Some(nonce);
+        self.in_flight.drain(..=at).collect()
     }
 }

@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
-    Moment, Response, Session,
+    Moment, Protocol, Response, Session,
     channel::{Channel, Urgency},
 };
 use crate::{ResourceType, Snapshot};
 
 /// Stands for every resource of a type, where the type has a wildcard.
-const WILDCARD: &str = "*";
+pub(super) const WILDCARD: &str = "*";
 
 /// A `DeltaDiscoveryRequest`, without the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Session {
         }
         let snapshot = self.snapshot.as_deref();
         if is_first {
-            let channel = self.channels.open(resource_type, now.monotonic);
+            let channel = self.channels.open(Protocol::Delta, resource_type, now.monotonic);
             open(channel, resource_type, request, snapshot, now.wall);
         } else if let Some(channel) = self.channels.get_mut(resource_type) {
             resubscribe(channel, resource_type, request, snapshot);
@@ -88,10 +88,7 @@ fn resubscribe(
         channel.unsubscribe_wildcard();
     }
     if names_wildcard(&request.subscribe) {
-        channel.wildcard = true;
-        for resource in snapshot.map(|it| it.of_type(resource_type)).unwrap_or_default() {
-            channel.mark(resource.name.clone(), Urgency::Asked, snapshot);
-        }
+        channel.subscribe_wildcard(snapshot);
     }
     for name in names(resource_type, &request.subscribe) {
         let name = shared(resource_type, name, snapshot);
@@ -106,7 +103,7 @@ fn names(resource_type: ResourceType, names: &[String]) -> impl Iterator<Item = 
 }
 
 /// The snapshot's own copy of a name, where it has it: of 10,000 clients most name the same things.
-fn shared(resource_type: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
+pub(super) fn shared(resource_type: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
     let known = snapshot.and_then(|it| it.get(resource_type, name));
     known.map_or_else(|| Arc::from(name), |it| it.name.clone())
 }

@@ -3,8 +3,8 @@
 //! Inputs are requests, snapshots and the time; outputs are the responses to send, in order. A session keeps, for each
 //! type that the client asked for, what the client is believed to hold ([`channel`]), and a list of the names about
 //! which something remains to be said. That list is all that is looked at when something happens, so work is
-//! proportional to what changed. [`order`] decides when each of them may go out, [`delta`] reads requests of the
-//! incremental protocol, [`rejected`] keeps what was refused and when to try again.
+//! proportional to what changed. [`order`] decides when each of them may go out, [`delta`] and [`state_of_the_world`]
+//! read requests of the two protocols, [`rejected`] keeps what was refused and when to try again.
 //!
 //! Promises, whatever the client does: no panic; at most one unanswered response a type (clusters: see
 //! [`order::CLUSTERS_IN_FLIGHT_MAX`]); no message repeated for ever; and once the client answers what it is sent, it
@@ -15,6 +15,7 @@ mod delta;
 mod order;
 mod rejected;
 mod report;
+mod state_of_the_world;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use rejected::cut;
 
 pub use delta::Request;
 pub use report::{ResourceReport, StreamReport, StreamView};
+pub use state_of_the_world::StateRequest;
 
 /// Which of the two forms of the protocol a stream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,8 +48,11 @@ pub struct Response {
     /// Unique on its stream.
     pub nonce: u64,
     pub resources: Vec<Arc<Resource>>,
-    /// Names that the client should forget.
+    /// Names that the client should forget. The state-of-the-world protocol says so by not naming them.
     pub removed: Vec<Arc<str>>,
+    /// Of the state-of-the-world protocol: the version of all that the client has of this type after this response. The
+    /// same resources have the same version, whoever sends them, so that a client that comes back with it has them.
+    pub state_version: Option<String>,
 }
 
 /// The time, as an argument: on the clock that never jumps, and on the one that people read.
@@ -146,7 +151,7 @@ impl Session {
         let Some(channel) = self.channels.get_mut(resource_type) else { return };
         let answered: Vec<Sent> = channel.take_answered(nonce);
         if answered.is_empty() {
-            return;
+            return; // Stale, or answered already.
         }
         let count = answered.len() as u64;
         let counts = self.status.counts.entry(resource_type).or_default();

@@ -75,31 +75,46 @@ impl Session {
         let channel = self.channels.get_mut(resource_type)?;
         channel.sent(self.last_nonce, now.monotonic, &said);
         if resource_type == ResourceType::Cluster {
-            self.let_endpoints_follow(&said, snapshot);
+            self.let_endpoints_follow(snapshot);
         }
         self.status.counts.entry(resource_type).or_default().sent += 1;
         self.status.last_update = Some(now.wall);
         self.status_changed = true;
 
-        let mut response =
-            Response { resource_type, nonce: self.last_nonce, resources: Vec::new(), removed: Vec::new() };
+        Some(self.response(resource_type, said))
+    }
+
+    fn response(&self, resource_type: ResourceType, said: Vec<(Arc<str>, Action)>) -> Response {
+        let channel = self.channels.get(resource_type);
+        let whole = channel.filter(|it| it.is_whole());
+        let mut response = Response {
+            resource_type,
+            nonce: self.last_nonce,
+            resources: whole.map(|it| it.held().cloned().collect()).unwrap_or_default(),
+            removed: Vec::new(),
+            state_version: channel.and_then(Channel::state_version),
+        };
         for (name, action) in said {
             match action {
-                Action::Send(resource) => response.resources.push(resource),
+                Action::Send(resource) if whole.is_none() => response.resources.push(resource),
+                Action::Send(_) => {}
                 Action::Remove => response.removed.push(name),
             }
         }
-        Some(response)
+        response
     }
 
     /// Envoy throws away the endpoints of a cluster that it gets anew and waits for them again, even if they are the
-    /// same, and the incremental protocol does not ask again. A cluster that it has not had before is not subscribed to
-    /// yet, and its endpoints follow when it asks.
-    fn let_endpoints_follow(&mut self, clusters: &[(Arc<str>, Action)], snapshot: &Snapshot) {
+    /// same, and the incremental protocol does not ask again. Of a whole set any cluster that was not acknowledged may be
+    /// new to it. A cluster that it has not had before is not subscribed to yet, and its endpoints follow when it asks.
+    fn let_endpoints_follow(&mut self, snapshot: &Snapshot) {
+        let last = self.channels.get(ResourceType::Cluster).and_then(|it| it.in_flight.back());
+        let names: Vec<_> =
+            last.into_iter().flat_map(|it| &it.resources).map(|(name, _)| name.clone()).collect();
         let Some(endpoints) = self.channels.get_mut(ResourceType::Endpoint) else { return };
-        for (name, action) in clusters {
-            if matches!(action, Action::Send(_)) && endpoints.subscribes_to(name) {
-                endpoints.mark(name.clone(), Urgency::Asked, Some(snapshot));
+        for name in names {
+            if endpoints.subscribes_to(&name) {
+                endpoints.mark(name, Urgency::Asked, Some(snapshot));
             }
         }
     }
@@ -116,13 +131,11 @@ impl Turn<'_> {
 
     fn due(&mut self, resource_type: ResourceType, channel: &Channel) -> Vec<(Arc<str>, Action)> {
         let (mut may_send, mut may_remove) = (None, None);
-        let (mut due, mut alone) = (Vec::new(), None);
+        let (mut due, mut refused) = (Vec::new(), Vec::new());
         for (name, urgency) in channel.pending() {
             let Some(action) = channel.action(name, urgency, self.snapshot) else { continue };
             if urgency == Urgency::Refused {
-                if channel.in_flight.is_empty() {
-                    alone.get_or_insert((name.clone(), action));
-                }
+                refused.push((name.clone(), action));
                 continue;
             }
             let its_turn = urgency == Urgency::Asked
@@ -137,7 +150,13 @@ impl Turn<'_> {
                 due.push((name.clone(), action));
             }
         }
-        if due.is_empty() { alone.into_iter().collect() } else { due }
+        if channel.is_whole() && !due.is_empty() {
+            due.append(&mut refused); // They are in it anyway.
+        } else if due.is_empty() && channel.in_flight.is_empty() {
+            let together = if channel.is_whole() { refused.len() } else { 1 };
+            due.extend(refused.into_iter().take(together));
+        }
+        due
     }
 
     /// Whether it is the turn of what is new or changed of a type.

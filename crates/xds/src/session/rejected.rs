@@ -75,7 +75,10 @@ impl Channel {
         };
         let retry_at = retry_at.unwrap_or_else(|| now + retry_after(repeats, random.f64()));
         let mut resources = before.map(|it| it.resources).unwrap_or_default();
-        resources.extend(sent.into_iter().flat_map(|it| it.resources));
+        let refused = sent.into_iter().flat_map(|it| it.resources);
+        // A whole set repeats what was taken with the one before.
+        resources
+            .extend(refused.filter(|(name, version)| !(self.is_whole() && self.has_taken(name, version))));
         self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at: Some(retry_at), repeats }));
     }
 
@@ -83,6 +86,9 @@ impl Channel {
     pub(super) fn accept(&mut self, sent: &[Sent], now: SystemTime) {
         for (name, version) in sent.iter().flat_map(|it| &it.resources) {
             self.note_taken(name, version, now);
+        }
+        if self.is_whole() {
+            self.rejected = None;
         }
         let Some(rejected) = &mut self.rejected else { return };
         for response in sent {

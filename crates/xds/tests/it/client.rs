@@ -20,6 +20,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) const DELTA: &str =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+pub(crate) const STATE_OF_THE_WORLD: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 pub(crate) const CLUSTERS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 /// Long enough for a loaded machine: only a test that fails waits for it.
@@ -110,11 +112,15 @@ impl Call {
     }
 
     pub(crate) async fn hear(&mut self) -> DeltaDiscoveryResponse {
+        self.hear_any().await
+    }
+
+    pub(crate) async fn hear_any<M: Message + Default>(&mut self) -> M {
         loop {
             if let [_, a, b, c, d, rest @ ..] = self.unread.as_slice() {
                 let bytes = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
                 if rest.len() >= bytes {
-                    let message = DeltaDiscoveryResponse::decode(&rest[..bytes]).unwrap();
+                    let message = M::decode(&rest[..bytes]).unwrap();
                     self.unread.drain(..5 + bytes);
                     return message;
                 }

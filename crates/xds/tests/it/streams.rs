@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use prost::Message;
 use xds::ServerSettings;
 
 use crate::{
-    client::{CLUSTERS, Client, DELTA, framed, post, request, within},
+    client::{CLUSTERS, Call, Client, DELTA, STATE_OF_THE_WORLD, framed, post, request, within},
     fleet::{Fleet, clusters},
 };
 
@@ -40,6 +41,40 @@ async fn a_stream_is_told_the_world_its_changes_and_settles() {
 }
 
 #[tokio::test]
+async fn a_client_of_the_other_protocol_is_told_whole_states() {
+    let (mut fleet, client) = fleet().await;
+    let mut stream = client.call(STATE_OF_THE_WORLD, &[GOOD]).await;
+    let said = |version: &str, nonce: &str| DiscoveryRequest {
+        node: request("default.web", CLUSTERS).node,
+        type_url: CLUSTERS.to_owned(),
+        version_info: version.to_owned(),
+        response_nonce: nonce.to_owned(),
+        ..DiscoveryRequest::default()
+    };
+    let say = |stream: &Call, request: &DiscoveryRequest| {
+        stream.body.send(framed(&request.encode_to_vec())).unwrap();
+    };
+    say(&stream, &said("", ""));
+    let first: DiscoveryResponse = stream.hear_any().await;
+    assert_eq!((first.type_url.as_str(), first.resources.len()), (CLUSTERS, 1));
+    assert_eq!((first.resources[0].type_url.as_str(), first.resources[0].value.len()), (CLUSTERS, 10));
+    say(&stream, &said(&first.version_info, &first.nonce));
+    within(fleet.status.wait_for(|it| it.settled && it.settled_tag == 1)).await.unwrap();
+
+    // It comes back with what it has, and hears of the next change only.
+    let mut again = client.call(STATE_OF_THE_WORLD, &[GOOD]).await;
+    say(&again, &said(&first.version_info, ""));
+    within(fleet.status.wait_for(|it| it.settled && it.counts.is_empty())).await.unwrap();
+    fleet.world.send_replace((2, Arc::new(clusters("2", 20))));
+    let second: DiscoveryResponse = again.hear_any().await;
+    assert_ne!(second.version_info, first.version_info);
+    assert_eq!(second.resources[0].value.len(), 20);
+
+    say(&again, &said("", &"x".repeat(10_001)));
+    assert_eq!(again.status().await.0, 8);
+}
+
+#[tokio::test]
 async fn who_may_not_is_refused_from_the_headers() {
     let (_fleet, client) = fleet().await;
     let check = async |path: &str, headers: &[(&'static str, &'static str)], code: i32, message: &str| {
@@ -58,13 +93,6 @@ async fn who_may_not_is_refused_from_the_headers() {
         "there is no such method",
     )
     .await;
-    let (code, message) = client
-        .call("/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources", &[GOOD])
-        .await
-        .status()
-        .await;
-    assert_eq!(code, 12);
-    assert!(message.contains("DELTA_GRPC"), "{message}");
 }
 
 #[tokio::test]

@@ -7,3 +7,4 @@ mod rejections;
 mod returning;
 mod script;
 mod simulated;
+mod states;

@@ -234,3 +234,21 @@ fn an_empty_response_can_be_refused() {
         ",
     );
 }
+
+#[test]
+fn what_was_refused_after_the_client_had_lost_its_interest_is_forgotten() {
+    play(
+        "
+        push sds s@1 t@1
+        > sds +s +t
+        < 1 sds s@1 t@1
+        > sds -s
+        > sds nack 1
+        wait 7s
+        < 2 sds t@1
+        > sds ack 2
+        rejected nothing
+        settled 1
+        ",
+    );
+}

@@ -12,7 +12,12 @@
 //! | `< 1 cds a@1 -b` | a response: nonce, type, resources with versions, removed names |
 //! | `settled 2`, `unsettled` | the status now |
 //! | `rejected cds: a@1`, `rejected nothing` | the rejections that stand |
+//! | `reconnect` | another stream; of what was pushed nothing is known there yet |
 //! | `holds cds a@2/1 b@1/-` | what was sent of a type, and what was acknowledged of it |
+
+//!
+//! In the state-of-the-world protocol ([`play_states`]) a request names all that it wants, `> eds a b`, and its version is
+//! that of an earlier response, on whatever stream: `> cds holding 3`. What a response does not name is not printed.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +25,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::{Moment, Protocol, Request, Resource, ResourceType, Response, Session, Snapshot};
+use crate::{Moment, Protocol, Request, Resource, ResourceType, Response, Session, Snapshot, StateRequest};
 
 const SHORT_NAMES: [(&str, ResourceType); ResourceType::COUNT] = [
     ("cds", ResourceType::Cluster),
@@ -33,7 +38,18 @@ const SHORT_NAMES: [(&str, ResourceType); ResourceType::COUNT] = [
 
 /// Plays a conversation and fails at the first line that does not hold.
 pub(super) fn play(script: &str) {
-    let mut stage = Stage { session: Session::new(Protocol::Delta, 0), now: now(), tag: 0, said: Vec::new() };
+    play_in(Protocol::Delta, script);
+}
+
+/// The same in the state-of-the-world protocol.
+pub(super) fn play_states(script: &str) {
+    play_in(Protocol::StateOfTheWorld, script);
+}
+
+fn play_in(protocol: Protocol, script: &str) {
+    let session = Session::new(protocol, 0);
+    let mut stage =
+        Stage { protocol, session, now: now(), tag: 0, said: Vec::new(), versions: BTreeMap::new() };
     for line in script.lines().map(str::trim).filter(|it| !it.is_empty() && !it.starts_with('#')) {
         stage.play_line(line);
     }
@@ -41,11 +57,14 @@ pub(super) fn play(script: &str) {
 }
 
 struct Stage {
+    protocol: Protocol,
     session: Session,
     now: Moment,
     tag: u64,
     /// Said since the last input, and not expected yet.
     said: Vec<String>,
+    /// Of states, by the nonces of the responses that had them.
+    versions: BTreeMap<String, String>,
 }
 
 impl Stage {
@@ -69,9 +88,16 @@ impl Stage {
                 self.hear(&responses);
             }
             ">" => {
-                let responses = self.session.on_request(&request(rest), self.now);
+                let responses = match self.protocol {
+                    Protocol::Delta => self.session.on_request(&request(rest), self.now),
+                    Protocol::StateOfTheWorld => {
+                        let request = state_request(rest, &self.versions);
+                        self.session.on_state_request(&request, self.now)
+                    }
+                };
                 self.hear(&responses);
             }
+            "reconnect" => self.session = Session::new(self.protocol, 0),
             "wait" => self.wait(duration(rest)),
             _ => panic!("not a line of a script: {line}"),
         }
@@ -94,7 +120,12 @@ impl Stage {
     }
 
     fn hear(&mut self, responses: &[Response]) {
-        self.said.extend(responses.iter().map(print));
+        for response in responses {
+            if let Some(version) = &response.state_version {
+                self.versions.insert(response.nonce.to_string(), version.clone());
+            }
+            self.said.push(print(response));
+        }
     }
 }
 
@@ -109,7 +140,8 @@ pub(super) fn resource(resource_type: ResourceType, name: &str, version: &str) -
 fn print(response: &Response) -> String {
     let short = short(response.resource_type);
     let resources = response.resources.iter().map(|it| format!("{}@{}", it.name, it.version));
-    let removed = response.removed.iter().map(|it| format!("-{it}"));
+    let removed = response.removed.iter().filter(|_| response.state_version.is_none());
+    let removed = removed.map(|it| format!("-{it}"));
     let words = [response.nonce.to_string(), short.to_owned()].into_iter().chain(resources).chain(removed);
     words.collect::<Vec<_>>().join(" ")
 }
@@ -164,6 +196,25 @@ fn request(text: &str) -> Request {
             assert!(["ack", "nack"].contains(&word), "not a word of a request: {word}");
             request.error = (word == "nack").then(|| "no".to_owned());
             words.next().expect("a nonce").clone_into(&mut request.response_nonce);
+        }
+    }
+    request
+}
+
+fn state_request(text: &str, versions: &BTreeMap<String, String>) -> StateRequest {
+    let mut words = text.split_whitespace();
+    let type_url = long(words.next().expect("a type")).type_url().to_owned();
+    let mut request = StateRequest { type_url, ..StateRequest::default() };
+    while let Some(word) = words.next() {
+        match word {
+            "ack" | "nack" => {
+                request.error = (word == "nack").then(|| "no".to_owned());
+                words.next().expect("a nonce").clone_into(&mut request.response_nonce);
+            }
+            "holding" => {
+                request.version = versions[words.next().expect("the nonce of a response")].clone();
+            }
+            name => request.names.push(name.to_owned()),
         }
     }
     request

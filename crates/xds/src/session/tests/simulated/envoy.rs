@@ -1,4 +1,4 @@
-//! A client that does what Envoy 1.40 was seen to do over the incremental protocol.
+//! A client that does what Envoy 1.40 was seen to do, over either protocol ([`super::words`] has what it says).
 //!
 //! It subscribes to the endpoints and secrets of clusters, and to the extensions and routes of listeners, as it gets
 //! them; it withholds its answers about clusters while one of them warms; it asks for listeners once all are warm; of a
@@ -6,23 +6,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::world::{is_bad, references};
-use crate::{Request, ResourceType, Response};
+use super::{
+    words::{Said, Words},
+    world::{is_bad, references},
+};
+use crate::{Protocol, ResourceType, Response};
 
-#[derive(Default)]
 pub(super) struct Envoy {
+    pub(super) words: Words,
     /// What it works with.
     pub(super) applied: BTreeMap<ResourceType, BTreeMap<String, String>>,
-    /// What it tells the next server that it has.
+    /// What it has taken of responses that it has acknowledged.
     recorded: BTreeMap<ResourceType, BTreeMap<String, String>>,
     subscribed: BTreeMap<ResourceType, BTreeSet<String>>,
     /// Clusters that wait for endpoints.
     without_endpoints: BTreeSet<String>,
     has_asked_for_listeners: bool,
     /// About clusters, to be said when all are warm.
-    withheld: Vec<Request>,
+    withheld: Vec<Said>,
     /// Said, and not yet heard by the server.
-    pub(super) outbox: VecDeque<Request>,
+    pub(super) outbox: VecDeque<Said>,
     /// What it took of responses that it refused, and did not tell the server of when it came back.
     pub(super) orphans: BTreeSet<String>,
     /// What it did though it should not have had to: use a cluster that was not there, or lose one that it used.
@@ -30,37 +33,59 @@ pub(super) struct Envoy {
 }
 
 impl Envoy {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self {
+            words: Words::new(protocol),
+            applied: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
+            without_endpoints: BTreeSet::new(),
+            has_asked_for_listeners: false,
+            withheld: Vec::new(),
+            outbox: VecDeque::new(),
+            orphans: BTreeSet::new(),
+            breaks: Vec::new(),
+        }
+    }
+
     /// Opens a stream, with all that it has from earlier ones.
     pub(super) fn connect(&mut self, legacy_wildcard: bool) {
         self.outbox.clear();
         self.withheld.clear();
-        for resource_type in [ResourceType::Cluster, ResourceType::Listener] {
-            let recorded = self.recorded.entry(resource_type).or_default();
-            let applied = self.applied.entry(resource_type).or_default();
-            self.orphans.extend(applied.keys().filter(|it| !recorded.contains_key(*it)).cloned());
+        if !self.words.are_whole() {
+            self.note_orphans();
         }
-        let wildcard = || if legacy_wildcard { Vec::new() } else { vec!["*".to_owned()] };
-        let clusters = self.first_request(ResourceType::Cluster, wildcard());
+        self.words.connect(legacy_wildcard);
+        let clusters = self.first_request(ResourceType::Cluster);
         self.withheld.push(clusters);
         if self.is_warm() {
             self.outbox.append(&mut self.withheld.drain(..).collect());
         }
         for resource_type in ResourceType::ALL {
-            let names: Vec<_> = self.subscribed.entry(resource_type).or_default().iter().cloned().collect();
-            if !names.is_empty() {
-                let request = self.first_request(resource_type, names);
+            if self.subscribed.get(&resource_type).is_some_and(|it| !it.is_empty()) {
+                let request = self.first_request(resource_type);
                 self.outbox.push_back(request);
             }
         }
         if self.has_asked_for_listeners {
-            let request = self.first_request(ResourceType::Listener, wildcard());
+            let request = self.first_request(ResourceType::Listener);
             self.outbox.push_back(request);
         }
     }
 
-    fn first_request(&self, resource_type: ResourceType, subscribe: Vec<String>) -> Request {
-        let initial_versions = self.recorded.get(&resource_type).cloned().unwrap_or_default();
-        Request { subscribe, initial_versions, ..request(resource_type) }
+    fn note_orphans(&mut self) {
+        for resource_type in [ResourceType::Cluster, ResourceType::Listener] {
+            let recorded = self.recorded.entry(resource_type).or_default();
+            let applied = self.applied.entry(resource_type).or_default();
+            self.orphans.extend(applied.keys().filter(|it| !recorded.contains_key(*it)).cloned());
+        }
+    }
+
+    fn first_request(&self, resource_type: ResourceType) -> Said {
+        let nothing = BTreeSet::new();
+        let names = self.subscribed.get(&resource_type).unwrap_or(&nothing);
+        let recorded = self.recorded.get(&resource_type).cloned().unwrap_or_default();
+        self.words.first(resource_type, names, recorded)
     }
 
     pub(super) fn is_warm(&self) -> bool {
@@ -81,39 +106,54 @@ impl Envoy {
             }
         }
         let complete = good.len() == response.resources.len();
-        for name in &response.removed {
+        let removed = self.removed_by(response);
+        for name in &removed {
             self.remove(resource_type, name);
         }
+        if self.words.are_whole_of(resource_type) {
+            // What has not changed is left alone.
+            let applied = self.applied.entry(resource_type).or_default();
+            good.retain(|(name, version)| applied.get(name) != Some(version));
+        }
+        let clusters_warm_again = resource_type == ResourceType::Cluster && !good.is_empty();
         for (name, version) in &good {
             self.apply(resource_type, name, version);
         }
         if complete {
             let recorded = self.recorded.entry(resource_type).or_default();
             recorded.extend(good);
-            for name in &response.removed {
-                recorded.remove(name.as_ref());
+            for name in &removed {
+                recorded.remove(name);
             }
         }
-        self.resubscribe();
+        self.words.hear(response, complete);
+        self.resubscribe(clusters_warm_again);
 
         let error = (!complete).then(|| "no".to_owned());
-        self.withheld.push(Request {
-            response_nonce: response.nonce.to_string(),
-            error,
-            ..request(resource_type)
-        });
+        let names = self.subscribed.entry(resource_type).or_default();
+        self.withheld.push(self.words.answer(response, error, names));
         if resource_type == ResourceType::Cluster && !self.is_warm() {
             return;
         }
         let warm = self.is_warm();
-        let about_clusters = |it: &Request| it.type_url == ResourceType::Cluster.type_url();
+        let about_clusters = |it: &Said| it.resource_type == ResourceType::Cluster;
         let (withheld, said) =
             std::mem::take(&mut self.withheld).into_iter().partition(|it| !warm && about_clusters(it));
         self.withheld = withheld;
         self.outbox.extend::<Vec<_>>(said);
         if warm && !std::mem::replace(&mut self.has_asked_for_listeners, true) {
-            self.outbox.push_back(request(ResourceType::Listener));
+            let request = self.first_request(ResourceType::Listener);
+            self.outbox.push_back(request);
         }
+    }
+
+    fn removed_by(&self, response: &Response) -> Vec<String> {
+        if !self.words.are_whole_of(response.resource_type) {
+            return response.removed.iter().map(ToString::to_string).collect();
+        }
+        let is_gone = |name: &&String| !response.resources.iter().any(|it| *it.name == ***name);
+        let applied = self.applied.get(&response.resource_type).into_iter().flat_map(BTreeMap::keys);
+        applied.filter(is_gone).cloned().collect()
     }
 
     fn apply(&mut self, resource_type: ResourceType, name: &str, version: &str) {
@@ -171,7 +211,7 @@ impl Envoy {
     }
 
     /// Subscribes to what its clusters and listeners refer to now, and to nothing else.
-    fn resubscribe(&mut self) {
+    fn resubscribe(&mut self, clusters_warm_again: bool) {
         let of = |it| self.applied.get(&it).into_iter().flatten();
         let clusters: BTreeSet<_> = of(ResourceType::Cluster).map(|(name, _)| name.clone()).collect();
         let secrets = of(ResourceType::Cluster).flat_map(|(_, version)| references(version)).collect();
@@ -184,24 +224,17 @@ impl Envoy {
             (ResourceType::Extension, &extensions),
             (ResourceType::Route, &routes),
         ] {
-            self.subscribe_to(resource_type, wanted);
+            self.subscribe_to(resource_type, wanted, clusters_warm_again);
         }
     }
 
-    fn subscribe_to(&mut self, resource_type: ResourceType, wanted: &BTreeSet<String>) {
+    fn subscribe_to(&mut self, resource_type: ResourceType, wanted: &BTreeSet<String>, warm_again: bool) {
         let had = self.subscribed.insert(resource_type, wanted.clone()).unwrap_or_default();
-        let subscribe: Vec<_> = wanted.difference(&had).cloned().collect();
-        let unsubscribe: Vec<_> = had.difference(wanted).cloned().collect();
-        for name in &unsubscribe {
+        for name in had.difference(wanted) {
             self.applied.entry(resource_type).or_default().remove(name);
             self.recorded.entry(resource_type).or_default().remove(name);
         }
-        if !subscribe.is_empty() || !unsubscribe.is_empty() {
-            self.outbox.push_back(Request { subscribe, unsubscribe, ..request(resource_type) });
-        }
+        let again = warm_again && resource_type == ResourceType::Endpoint;
+        self.outbox.extend(self.words.change(resource_type, &had, wanted, again));
     }
-}
-
-fn request(resource_type: ResourceType) -> Request {
-    Request { type_url: resource_type.type_url().to_owned(), ..Request::default() }
 }

@@ -1,10 +1,12 @@
 //! Thousands of random conversations: whatever the interleaving, they converge, keep the bounds, and end.
 
 mod envoy;
+mod words;
 mod world;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     time::Duration,
 };
 
@@ -27,6 +29,7 @@ struct Trouble {
 }
 
 struct Conversation {
+    protocol: Protocol,
     seed: u64,
     trouble: Trouble,
     random: fastrand::Rng,
@@ -43,60 +46,61 @@ struct Conversation {
 
 #[test]
 fn a_quiet_conversation_converges_and_makes_before_it_breaks() {
-    for seed in 0..1000 {
-        let mut conversation = Conversation::new(seed, Trouble::default());
-        conversation.go_on(80);
-        conversation.settle();
-        assert!(conversation.envoy.breaks.is_empty(), "seed {seed}: {:?}", conversation.envoy.breaks);
+    for_each(1000, 80, Trouble::default(), |conversation| {
+        assert!(conversation.envoy.breaks.is_empty(), "{conversation}: {:?}", conversation.envoy.breaks);
         conversation.check_silence();
-    }
+    });
 }
 
 #[test]
 fn a_conversation_with_a_slow_client_and_broken_streams_converges() {
-    for seed in 0..1000 {
-        let trouble = Trouble { reconnect: 0.05, slow: true, ..Trouble::default() };
-        let mut conversation = Conversation::new(seed, trouble);
-        conversation.go_on(120);
-        conversation.settle();
-        conversation.check_silence();
-    }
+    let trouble = Trouble { reconnect: 0.05, slow: true, ..Trouble::default() };
+    for_each(1000, 120, trouble, Conversation::check_silence);
 }
 
 #[test]
 fn a_conversation_with_refusals_converges() {
-    for seed in 0..1000 {
-        let trouble = Trouble { refusal: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
-        let mut conversation = Conversation::new(seed, trouble);
-        conversation.go_on(120);
-        conversation.settle();
-        conversation.check_silence();
-    }
+    let trouble = Trouble { refusal: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
+    for_each(1000, 120, trouble, Conversation::check_silence);
 }
 
 #[test]
 fn a_conversation_about_bad_content_converges_on_the_rest_and_does_not_repeat_itself() {
-    for seed in 0..1000 {
-        let trouble = Trouble { bad: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
-        let mut conversation = Conversation::new(seed, trouble);
-        conversation.go_on(120);
-        conversation.settle();
-        conversation.check_retries();
+    let trouble = Trouble { bad: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
+    for_each(1000, 120, trouble, Conversation::check_retries);
+}
+
+/// Has so many conversations of each protocol, of so many steps, and looks at each when it has come to rest.
+fn for_each(seeds: u64, steps: usize, trouble: Trouble, check: impl Fn(&mut Conversation)) {
+    for protocol in [Protocol::Delta, Protocol::StateOfTheWorld] {
+        for seed in 0..seeds {
+            let mut conversation = Conversation::new(protocol, seed, trouble);
+            conversation.go_on(steps);
+            conversation.settle();
+            check(&mut conversation);
+        }
+    }
+}
+
+impl fmt::Display for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, seed {}", self.protocol, self.seed)
     }
 }
 
 impl Conversation {
-    fn new(seed: u64, trouble: Trouble) -> Self {
+    fn new(protocol: Protocol, seed: u64, trouble: Trouble) -> Self {
         let mut conversation = Self {
+            protocol,
             seed,
             trouble,
             random: fastrand::Rng::with_seed(seed),
             world: World::new(seed, trouble.bad),
             tag: 0,
-            session: Session::new(Protocol::Delta, seed),
+            session: Session::new(protocol, seed),
             on_its_way: VecDeque::new(),
             unanswered: BTreeMap::new(),
-            envoy: Envoy::default(),
+            envoy: Envoy::new(protocol),
             now: now(),
             responses: 0,
         };
@@ -139,7 +143,7 @@ impl Conversation {
     }
 
     fn reconnect(&mut self) {
-        self.session = Session::new(Protocol::Delta, self.random.u64(..));
+        self.session = Session::new(self.protocol, self.random.u64(..));
         self.on_its_way.clear();
         self.unanswered.clear();
         self.envoy.connect(self.random.bool());
@@ -154,12 +158,10 @@ impl Conversation {
 
     fn hear_request(&mut self) {
         let Some(request) = self.envoy.outbox.pop_front() else { return };
-        if let (Ok(_), Some(resource_type)) =
-            (request.response_nonce.parse::<u64>(), ResourceType::from_type_url(&request.type_url))
-        {
-            *self.unanswered.entry(resource_type).or_default() -= 1;
+        if request.is_answer {
+            *self.unanswered.entry(request.resource_type).or_default() -= 1;
         }
-        let responses = self.session.on_request(&request, self.now);
+        let responses = request.hear(&mut self.session, self.now);
         self.send(responses);
     }
 
@@ -185,7 +187,7 @@ impl Conversation {
             *unanswered += 1;
             let clusters = response.resource_type == ResourceType::Cluster;
             let most = if clusters { CLUSTERS_IN_FLIGHT_MAX } else { 1 };
-            assert!(*unanswered <= most, "seed {}: too many unanswered: {response:?}", self.seed);
+            assert!(*unanswered <= most, "{self}: too many unanswered: {response:?}");
             self.on_its_way.push_back(response);
         }
         self.check_status();
@@ -194,12 +196,8 @@ impl Conversation {
     fn check_status(&self) {
         let status = self.session.status();
         if status.settled {
-            assert!(
-                self.unanswered.values().all(|it| *it == 0),
-                "seed {}: settled with answers missing",
-                self.seed
-            );
-            assert_eq!(status.settled_tag, self.tag, "seed {}", self.seed);
+            assert!(self.unanswered.values().all(|it| *it == 0), "{self}: settled with answers missing");
+            assert_eq!(status.settled_tag, self.tag, "{self}");
         }
     }
 
@@ -218,12 +216,7 @@ impl Conversation {
                 break;
             }
         }
-        panic!(
-            "seed {}: does not converge: {:#?}\n{:#?}",
-            self.seed,
-            self.session.status(),
-            self.envoy.applied
-        );
+        panic!("{self}: does not converge: {:#?}\n{:#?}", self.session.status(), self.envoy.applied);
     }
 
     fn has_converged(&self) -> bool {
@@ -255,9 +248,9 @@ impl Conversation {
     /// Once it has converged nothing is said, however long it takes.
     fn check_silence(&mut self) {
         let before = self.responses;
-        assert!(self.session.status().rejections.is_empty(), "seed {}", self.seed);
+        assert!(self.session.status().rejections.is_empty(), "{self}");
         self.pass(Duration::from_hours(1));
-        assert_eq!((self.responses, self.session.next_deadline()), (before, None), "seed {}", self.seed);
+        assert_eq!((self.responses, self.session.next_deadline()), (before, None), "{self}");
     }
 
     /// What is refused always is offered ever more rarely.
@@ -273,6 +266,6 @@ impl Conversation {
         // 5 s doubling to 5 minutes are 18 times in an hour, for each of at most five bad resources of four types; and a cluster
         // brings its endpoints.
         let said = self.responses - before;
-        assert!(said <= 5 * 5 * 18, "seed {}: {said} responses in an hour of nothing new", self.seed);
+        assert!(said <= 5 * 5 * 18, "{self}: {said} responses in an hour of nothing new");
     }
 }
