@@ -5,14 +5,12 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, watch},
-};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     server::{Authority, Context, Phase},
+    slots::Slot,
     stream,
 };
 
@@ -58,11 +56,11 @@ pub(crate) fn begin<A: Authority>(
     from: SocketAddr,
     acceptor: TlsAcceptor,
     context: Arc<Context<A>>,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     // The handshake has a task of its own: its large future is gone before the connection's task begins.
     tokio::spawn(Box::pin(async move {
-        match handshake(tcp, &acceptor, &context).await {
+        match handshake_or_make_room(tcp, &acceptor, &context, &slot).await {
             Ok(tls) => drop(tokio::spawn(serve(tls, from, context, slot))),
             Err(error) => context.refusals.note(from, &error),
         }
@@ -79,6 +77,21 @@ enum HandshakeError {
     TimedOut(Duration),
     #[error("the server is shutting down")]
     ShuttingDown,
+    #[error("as many connections are open as may be, and this one had been without a stream for longest")]
+    MadeRoom,
+}
+
+async fn handshake_or_make_room<A: Authority>(
+    tcp: TcpStream,
+    acceptor: &TlsAcceptor,
+    context: &Context<A>,
+    slot: &Slot,
+) -> Result<TlsStream<TcpStream>, HandshakeError> {
+    let rest = slot.rest();
+    tokio::select! {
+        result = handshake(tcp, acceptor, context) => result,
+        () = rest.evicted() => Err(HandshakeError::MadeRoom),
+    }
 }
 
 async fn handshake<A: Authority>(
@@ -87,12 +100,16 @@ async fn handshake<A: Authority>(
     context: &Context<A>,
 ) -> Result<TlsStream<TcpStream>, HandshakeError> {
     set_options(&tcp).map_err(HandshakeError::Socket)?;
-    let timeout = context.settings.handshake_timeout;
+    let limit = context.settings.handshake_timeout;
+    let shaken = async {
+        // Who says nothing takes no turn.
+        let readable = timeout(limit, tcp.readable()).await;
+        readable.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Socket)?;
+        let result = context.admission.admit(timeout(limit, acceptor.accept(tcp))).await;
+        result.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Tls)
+    };
     tokio::select! {
-        result = tokio::time::timeout(timeout, acceptor.accept(tcp)) => match result {
-            Ok(result) => result.map_err(HandshakeError::Tls),
-            Err(_) => Err(HandshakeError::TimedOut(timeout)),
-        },
+        result = shaken => result,
         () = reached(context.phase.clone(), Phase::Draining) => Err(HandshakeError::ShuttingDown),
     }
 }
@@ -111,7 +128,7 @@ async fn serve<A: Authority>(
     tls: TlsStream<TcpStream>,
     from: SocketAddr,
     context: Arc<Context<A>>,
-    _slot: OwnedSemaphorePermit,
+    slot: Slot,
 ) {
     let (open, open_count) = watch::channel(0);
     let open = Arc::new(OpenStreams(open));
@@ -132,7 +149,7 @@ async fn serve<A: Authority>(
     // How a connection ends says nothing that its streams have not said: they see the loss themselves.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = idle(open_count, settings.idle_timeout) => {}
+        () = idle(open_count, &slot, settings.idle_timeout) => {}
         () = reached(phase.clone(), Phase::Draining) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -143,12 +160,17 @@ async fn serve<A: Authority>(
     }
 }
 
-/// Ready once no stream was open for that long.
-async fn idle(mut open_streams: watch::Receiver<usize>, limit: Duration) {
+/// Ready once no stream was open for that long, or the connection has to make room while there is none.
+async fn idle(mut open_streams: watch::Receiver<usize>, slot: &Slot, limit: Duration) {
     while open_streams.wait_for(|open| *open == 0).await.is_ok() {
-        let next = tokio::time::timeout(limit, open_streams.wait_for(|open| *open > 0)).await;
-        if next.is_err() {
-            return;
+        let rest = slot.rest();
+        tokio::select! {
+            next = timeout(limit, open_streams.wait_for(|open| *open > 0)) => {
+                if next.is_err() {
+                    return;
+                }
+            }
+            () = rest.evicted() => return,
         }
     }
     // The service is gone, and so is the connection.

@@ -10,6 +10,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod admission;
 mod connection;
 mod conversation;
 mod encoding;
@@ -21,6 +22,7 @@ mod refusals;
 mod resource;
 mod server;
 mod session;
+mod slots;
 mod status;
 mod stream;
 mod wire;

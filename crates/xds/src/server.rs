@@ -15,11 +15,13 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::{Semaphore, watch},
+    sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{SessionStatus, Snapshot, StreamView, connection, refusals::RefusalLog};
+use crate::{
+    SessionStatus, Snapshot, StreamView, admission::Admission, connection, refusals::RefusalLog, slots::Slots,
+};
 
 /// Why a stream is not served, in the words of gRPC. The message goes to the client: no secret belongs in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +84,8 @@ pub trait Subscriber: Send + 'static {
 pub struct ServerSettings {
     /// The largest request: a delta client that comes back reports every version it holds. Bytes.
     pub max_request_bytes: usize,
-    /// Further connections are closed at once: Envoy comes back after a while.
+    /// Further connections are closed at once, but for the sake of one that comes the oldest that has no stream makes room:
+    /// Envoy comes back after a while.
     pub max_connections: usize,
     /// For the TLS handshake, and again for a stream's first message.
     pub handshake_timeout: Duration,
@@ -105,6 +108,7 @@ pub(crate) struct Context<A> {
     pub(crate) authority: A,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) refusals: RefusalLog,
+    pub(crate) admission: Admission,
 }
 
 /// The life of a server.
@@ -161,14 +165,14 @@ impl<A: Authority> Server<A> {
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let (phase, phases) = watch::channel(Phase::Serving);
-        let most = u32::try_from(self.settings.max_connections).unwrap_or(u32::MAX);
-        let slots = Arc::new(Semaphore::new(most as usize));
+        let slots = Slots::new(self.settings.max_connections);
         let shutdown_timeout = self.settings.shutdown_timeout;
         let context = Arc::new(Context {
             settings: self.settings,
             authority: self.authority,
             phase: phases,
             refusals: RefusalLog::new(Instant::now()),
+            admission: Admission::new(),
         });
         let accepting =
             listeners.into_iter().map(|it| accept(it, tls.clone(), slots.clone(), context.clone()));
@@ -178,7 +182,7 @@ impl<A: Authority> Server<A> {
             () = async { join_all(accepting).await; std::future::pending().await } => {}
         }
         phase.send_replace(Phase::Draining);
-        if tokio::time::timeout(shutdown_timeout, slots.acquire_many(most)).await.is_err() {
+        if tokio::time::timeout(shutdown_timeout, slots.all_free()).await.is_err() {
             phase.send_replace(Phase::Closed);
         }
     }
@@ -187,7 +191,7 @@ impl<A: Authority> Server<A> {
 async fn accept<A: Authority>(
     listener: TcpListener,
     mut tls: watch::Receiver<Arc<rustls::ServerConfig>>,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     context: Arc<Context<A>>,
 ) {
     let mut acceptor = acceptor(&tls.borrow_and_update());
@@ -203,9 +207,9 @@ async fn accept<A: Authority>(
         if tls.has_changed().unwrap_or(false) {
             acceptor = self::acceptor(&tls.borrow_and_update());
         }
-        match slots.clone().try_acquire_owned() {
-            Ok(slot) => connection::begin(tcp, from, acceptor.clone(), context.clone(), slot),
-            Err(_) => context.refusals.note(from, &"as many connections are open as may be"),
+        match slots.take().await {
+            Some(slot) => connection::begin(tcp, from, acceptor.clone(), context.clone(), slot),
+            None => context.refusals.note(from, &"as many connections are open as may be"),
         }
     }
 }

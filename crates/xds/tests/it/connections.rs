@@ -67,6 +67,31 @@ async fn more_connections_than_may_be_are_closed_at_once() {
     within(async { while client::tls(fleet.address, &fleet.root).await.is_err() {} }).await;
 }
 
+/// F15: idle connections, whether they have begun a handshake or not, keep nobody out.
+#[tokio::test]
+async fn who_rests_makes_room_for_who_comes() {
+    let fleet = Fleet::start(ServerSettings { max_connections: 3, ..ServerSettings::default() });
+    let client = Client::connect(fleet.address, &fleet.root).await;
+    let mut served = client.open().await;
+    let first = served.hear().await;
+
+    let mut no_handshake = TcpStream::connect(fleet.address).await.unwrap();
+    let no_stream = Client::connect(fleet.address, &fleet.root).await;
+    let second = Client::connect(fleet.address, &fleet.root).await;
+    assert_eq!(within(no_handshake.read(&mut [0])).await.unwrap_or(0), 0);
+    let mut second_stream = second.open().await;
+    second_stream.hear().await;
+    let third = Client::connect(fleet.address, &fleet.root).await;
+    no_stream.closed().await;
+    let mut third_stream = third.open().await;
+    third_stream.hear().await;
+
+    assert!(within(client::tls(fleet.address, &fleet.root)).await.is_err(), "all are served");
+    served.acknowledge(&first.nonce);
+    fleet.world.send_replace((2, Arc::new(clusters("2", 10))));
+    assert_eq!(served.hear().await.resources[0].version, "2");
+}
+
 #[tokio::test]
 async fn who_begins_nothing_is_closed() {
     let moment = Duration::from_millis(50);

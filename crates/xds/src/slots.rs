@@ -1,0 +1,126 @@
+//! As many connections as there may be, and who makes room when there are no more.
+//!
+//! A connection holds a slot until it is closed. When all slots are taken, the oldest connection that rests (it has no
+//! stream: it has not begun its handshake, or never asked for anything, or its stream has ended) is closed for the one
+//! that has come. So whoever only holds connections open keeps nobody out, and whoever is served is never closed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// How long a connection that makes room may take to be gone: it only has to be dropped.
+const EVICTION: Duration = Duration::from_secs(1);
+
+pub(crate) struct Slots {
+    most: u32,
+    free: Arc<Semaphore>,
+    resting: Mutex<Resting>,
+}
+
+/// By the number of the rest: the first rests longest.
+#[derive(Default)]
+struct Resting {
+    next: u64,
+    connections: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// A connection's slot, while it lives.
+pub(crate) struct Slot {
+    slots: Arc<Slots>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A time in which its connection may be closed for another's sake.
+pub(crate) struct Rest<'a> {
+    slots: &'a Slots,
+    number: u64,
+    evicted: Arc<Notify>,
+}
+
+impl Slots {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        Arc::new(Self { most, free: Arc::new(Semaphore::new(most as usize)), resting: Mutex::default() })
+    }
+
+    /// A slot, if need be that of another. `None` if every connection is busy.
+    pub(crate) async fn take(self: &Arc<Self>) -> Option<Slot> {
+        let permit = match self.free.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let (_, oldest) = self.resting().connections.pop_first()?;
+                oldest.notify_one();
+                let freed = tokio::time::timeout(EVICTION, self.free.clone().acquire_owned()).await;
+                freed.ok()?.ok()?
+            }
+        };
+        Some(Slot { slots: self.clone(), _permit: permit })
+    }
+
+    /// Waits until every slot is free.
+    pub(crate) async fn all_free(&self) {
+        // The semaphore is never closed.
+        drop(self.free.acquire_many(self.most).await);
+    }
+
+    /// A panic elsewhere leaves the map whole: every change to it is one insert or remove.
+    fn resting(&self) -> MutexGuard<'_, Resting> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    pub(crate) fn rest(&self) -> Rest<'_> {
+        let mut resting = self.slots.resting();
+        let number = resting.next;
+        resting.next += 1;
+        let evicted = Arc::<Notify>::default();
+        resting.connections.insert(number, evicted.clone());
+        Rest { slots: &self.slots, number, evicted }
+    }
+}
+
+impl Rest<'_> {
+    /// Ready when the connection has to make room. Cancel safe.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.notified().await;
+    }
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.slots.resting().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_rests_longest_makes_room_and_who_is_busy_never() {
+        let slots = Slots::new(2);
+        let (first, second) = (slots.take().await.unwrap(), slots.take().await.unwrap());
+        drop(first.rest()); // It was busy again.
+        let evicted = async move {
+            second.rest().evicted().await;
+        };
+        let mut evicted = Box::pin(evicted);
+        assert!(evicted.as_mut().now_or_never().is_none());
+        let later = first.rest();
+
+        let (third, ()) = tokio::join!(slots.take(), evicted);
+        assert!(later.evicted().now_or_never().is_none());
+
+        drop(later);
+        assert!(slots.take().await.is_none(), "both are busy");
+        drop((first, third));
+        slots.all_free().await;
+    }
+}
