@@ -49,16 +49,15 @@ impl Slots {
 
     /// A slot, if need be that of another. `None` if every connection is busy.
     pub(crate) async fn take(self: &Arc<Self>) -> Option<Slot> {
-        let permit = match self.free.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let (_, oldest) = self.resting().connections.pop_first()?;
-                oldest.notify_one();
-                let freed = tokio::time::timeout(EVICTION, self.free.clone().acquire_owned()).await;
-                freed.ok()?.ok()?
-            }
-        };
-        Some(Slot { slots: self.clone(), _permit: permit })
+        let free = self.free.clone().try_acquire_owned().ok();
+        let permit = if free.is_some() { free } else { self.make_room().await };
+        Some(Slot { slots: self.clone(), _permit: permit? })
+    }
+
+    async fn make_room(&self) -> Option<OwnedSemaphorePermit> {
+        let (_, oldest) = self.resting().connections.pop_first()?;
+        oldest.notify_one();
+        tokio::time::timeout(EVICTION, self.free.clone().acquire_owned()).await.ok()?.ok()
     }
 
     /// Waits until every slot is free.

@@ -88,6 +88,12 @@ pub(super) struct Sent {
     pub(super) removed: Vec<Arc<str>>,
 }
 
+impl Sent {
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
+        self.resources.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
 impl Channels {
     pub(super) fn get(&self, resource_type: ResourceType) -> Option<&Channel> {
         self.0[resource_type.index()].as_deref()
@@ -244,7 +250,7 @@ impl Channel {
 
     /// Finds out what has to be said at the first snapshot, or when the channel is opened after it.
     pub(super) fn compare_with_first(&mut self, snapshot: &Snapshot) {
-        if self.is_whole() && self.holds_already(snapshot) {
+        if self.holds_already(snapshot) {
             return;
         }
         self.share_memory_with(snapshot);

@@ -69,6 +69,9 @@ pub struct Session {
     tag: u64,
     channels: Channels,
     last_nonce: u64,
+    /// Whether the first request of the stream was for clusters. A client with a cluster that warms asks for no others
+    /// until it is warm, so it has none: nothing of what it says it has waits to be said again.
+    began_warm: bool,
     /// When something that waits for time, and not for the client, may go out.
     deadline: Option<Instant>,
     /// Spreads the retries of many sessions that were refused at one time.
@@ -92,6 +95,7 @@ impl Session {
             tag: 0,
             channels: Channels::default(),
             last_nonce: 0,
+            began_warm: false,
             deadline: None,
             random: fastrand::Rng::with_seed(seed),
             status: SessionStatus::default(),
@@ -144,6 +148,13 @@ impl Session {
     /// How many names are kept because this client named or holds them.
     pub fn name_count(&self) -> usize {
         self.channels.iter().map(|(_, channel)| channel.name_count()).sum()
+    }
+
+    /// Notes what the stream begins with.
+    fn note_first(&mut self, resource_type: ResourceType) {
+        if self.channels.iter().next().is_none() {
+            self.began_warm = resource_type == ResourceType::Cluster;
+        }
     }
 
     /// The client's answer to the response with that nonce, and so to those before it.

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Moment, Response, Session,
-    channel::{Action, Channel, Channels, Urgency},
+    channel::{Action, Channel, Channels, Sent, Urgency},
 };
 use crate::{ResourceType, Snapshot};
 
@@ -75,7 +75,8 @@ impl Session {
         let channel = self.channels.get_mut(resource_type)?;
         channel.sent(self.last_nonce, now.monotonic, &said);
         if resource_type == ResourceType::Cluster {
-            self.let_endpoints_follow(snapshot);
+            let clusters = channel.in_flight.back().map(Sent::names).unwrap_or_default();
+            self.let_endpoints_follow(clusters, Some(snapshot));
         }
         self.status.counts.entry(resource_type).or_default().sent += 1;
         self.status.last_update = Some(now.wall);
@@ -107,16 +108,21 @@ impl Session {
     /// Envoy throws away the endpoints of a cluster that it gets anew and waits for them again, even if they are the
     /// same, and the incremental protocol does not ask again. Of a whole set any cluster that was not acknowledged may be
     /// new to it. A cluster that it has not had before is not subscribed to yet, and its endpoints follow when it asks.
-    fn let_endpoints_follow(&mut self, snapshot: &Snapshot) {
-        let last = self.channels.get(ResourceType::Cluster).and_then(|it| it.in_flight.back());
-        let names: Vec<_> =
-            last.into_iter().flat_map(|it| &it.resources).map(|(name, _)| name.clone()).collect();
+    fn let_endpoints_follow(&mut self, clusters: Vec<Arc<str>>, snapshot: Option<&Snapshot>) {
         let Some(endpoints) = self.channels.get_mut(ResourceType::Endpoint) else { return };
-        for name in names {
+        for name in clusters {
             if endpoints.subscribes_to(&name) {
-                endpoints.mark(name, Urgency::Asked, Some(snapshot));
+                endpoints.mark(name, Urgency::Asked, snapshot);
             }
         }
+    }
+
+    /// A client that comes back asks for endpoints before it hears of the clusters that are on their way to it.
+    pub(super) fn let_endpoints_follow_what_is_under_way(&mut self) {
+        let clusters = self.channels.get(ResourceType::Cluster);
+        let under_way = clusters.into_iter().flat_map(|it| &it.in_flight).flat_map(Sent::names).collect();
+        let snapshot = self.snapshot.clone();
+        self.let_endpoints_follow(under_way, snapshot.as_deref());
     }
 }
 

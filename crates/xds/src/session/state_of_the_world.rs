@@ -34,9 +34,13 @@ impl Session {
     /// A request of a type that is not served is ignored: it has no answer.
     pub fn on_state_request(&mut self, request: &StateRequest, now: Moment) -> Vec<Response> {
         let Some(resource_type) = ResourceType::from_type_url(&request.type_url) else { return Vec::new() };
+        self.note_first(resource_type);
         let Some(channel) = self.channels.get(resource_type) else {
             let channel = self.channels.open(Protocol::StateOfTheWorld, resource_type, now.monotonic);
-            open(channel, resource_type, request, self.snapshot.as_deref(), now.wall);
+            open(channel, request, self.began_warm, self.snapshot.as_deref(), now.wall);
+            if resource_type == ResourceType::Endpoint {
+                self.let_endpoints_follow_what_is_under_way();
+            }
             return self.advance(now);
         };
         let nonce = request.response_nonce.parse().ok();
@@ -53,22 +57,27 @@ impl Session {
 
 fn open(
     channel: &mut Channel,
-    resource_type: ResourceType,
     request: &StateRequest,
+    began_warm: bool,
     snapshot: Option<&Snapshot>,
     now: SystemTime,
 ) {
+    let resource_type = channel.resource_type;
     channel.wildcard =
         resource_type.has_wildcard() && (request.names.is_empty() || names_wildcard(&request.names));
-    // Of a type that is answered by name every name is answered, because the client may be warming what uses it and wait
-    // for an answer, although the version is the one that it has.
-    let urgency = if channel.is_whole() { Urgency::Changed } else { Urgency::Asked };
+    // Every name is answered, because the client may be warming what uses it and wait for an answer, although the version
+    // is the one that it has; but for endpoints, when no cluster is warming.
+    let version_counts = channel.is_whole() || (began_warm && resource_type == ResourceType::Endpoint);
+    channel.offered = version_counts.then(|| (request.version.clone(), now));
+    // Who has an older one that works hears of a newer one when it is its turn: what that refers to comes first.
+    let holds_some =
+        matches!(resource_type, ResourceType::Extension | ResourceType::Route) && !request.version.is_empty();
+    let urgency = if channel.is_whole() || holds_some { Urgency::Changed } else { Urgency::Asked };
     for name in names(resource_type, request) {
         let name = shared(resource_type, name, snapshot);
         channel.subscribe(name.clone());
         channel.mark(name, urgency, snapshot);
     }
-    channel.offered = Some((request.version.clone(), now)).filter(|_| channel.is_whole());
     if let Some(snapshot) = snapshot {
         channel.compare_with_first(snapshot);
     }

@@ -30,21 +30,22 @@ fn envoy_starts() {
 fn envoy_comes_back_to_a_world_that_has_changed() {
     play(
         "
-        > cds =c1@3 =c2@23
-        > eds +c1 +c2 =c1@2 =c2@23
-        > lds =l1@1 =l2@27 =l3@26
-        push cds c1@3 c2@23, eds c1@2 c2@37, lds l1@1 l2@27, ecds x1@23
+        > cds =b@1 =b2@1 =other@1
+        > eds +b +b2 +other =b@1 =b2@1 =other@1
+        push cds b@1 b2@1, eds b@1 b2@2, lds o@1, ecds x@1
         < 1 cds
-        < 2 eds c1@2 c2@37
-        # One of them belonged to a listener that it was draining.
-        > ecds +nobody +x1 =x1@23
-        < 3 ecds x1@23 -nobody
+        < 2 eds b2@2
+        > lds =o@1 =o2@1
+        > ecds +x +x2 =x@1 =x2@1
         > cds ack 1
-        < 4 lds -l3
+        < 3 lds -o2
         > eds ack 2
-        > ecds ack 3
-        unsettled
-        > lds ack 4
+        > lds ack 3
+        < 4 ecds -x2
+        > ecds ack 4
+        < 5 cds -other
+        > eds -other
+        > cds ack 5
         settled 1
         ",
     );
@@ -59,25 +60,23 @@ fn envoy_gets_a_cluster_whose_secret_nobody_knows() {
         > eds +c1 =c1@1
         push cds c1@1, eds c1@1, lds l1@1
         < 1 cds
-        < 2 eds c1@1
-        < 3 lds
+        < 2 lds
         > cds ack 1
-        > eds ack 2
-        > lds ack 3
+        > lds ack 2
         push cds c1@1 c9@1, eds c1@1 c9@1, lds l1@1
-        < 4 cds c9@1
+        < 3 cds c9@1
         > eds +c9
-        < 5 eds c9@1
+        < 4 eds c9@1
         > sds +unknown
-        < 6 sds -unknown
-        > eds ack 5
+        < 5 sds -unknown
+        > eds ack 4
         # Told that there is none, it ends warming.
-        > cds ack 4
-        > sds ack 6
+        > cds ack 3
+        > sds ack 5
         settled 2
         push cds c1@1 c9@1, eds c1@1 c9@1, lds l1@1, sds unknown@1
-        < 7 sds unknown@1
-        > sds ack 7
+        < 6 sds unknown@1
+        > sds ack 6
         settled 3
         ",
     );
@@ -247,19 +246,18 @@ fn envoy_comes_back_to_the_same_world() {
     play(
         "
         > cds =b@1 =local@1
-        > eds +b =b@1
         push cds b@1 local@1, eds b@1, lds o@1, ecds x@1
         < 1 cds
-        < 2 eds b@1
+        > eds +b =b@1
         > lds =o@1
-        < 3 lds
+        < 2 lds
         > ecds +x =x@1
-        < 4 ecds x@1
         > cds ack 1
-        > eds ack 2
-        > lds ack 3
-        > ecds ack 4
+        > lds ack 2
         settled 1
+        push cds b@1 local@1, eds b@2, lds o@1, ecds x@2
+        < 3 eds b@2
+        < 4 ecds x@2
         ",
     );
 }
@@ -287,11 +285,9 @@ fn envoy_comes_back_in_whole_states_to_the_same_world_and_to_another() {
         > eds other b holding 2
         > lds holding 3
         push cds b@1 local@1 other@1, eds b@1 other@1, lds o@1 o2@1, ecds x@1 x2@1
-        < 1 eds b@1 other@1
         > ecds x x2 holding 4
-        < 2 ecds x@1 x2@1
-        > eds other b holding 1 ack 1
-        > ecds x x2 holding 2 ack 2
+        < 1 ecds x@1 x2@1
+        > ecds x x2 holding 1 ack 1
         settled 2
         ",
     );

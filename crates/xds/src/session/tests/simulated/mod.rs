@@ -216,7 +216,12 @@ impl Conversation {
                 break;
             }
         }
-        panic!("{self}: does not converge: {:#?}\n{:#?}", self.session.status(), self.envoy.applied);
+        panic!(
+            "{self}: does not converge: {:#?}\n{:#?}\n{:#?}",
+            self.session.status(),
+            self.envoy.applied,
+            self.differences()
+        );
     }
 
     fn has_converged(&self) -> bool {
@@ -229,20 +234,34 @@ impl Conversation {
             && self.client_has_the_world()
     }
 
-    /// Except for what it refuses always, and what it has without anybody knowing. Named types are compared where the client has a use for them.
     fn client_has_the_world(&self) -> bool {
-        ResourceType::ALL.into_iter().all(|resource_type| {
+        self.differences().is_empty()
+    }
+
+    /// What the client has otherwise than the world, but for what it refuses always, and what it has without anybody
+    /// knowing. Named types are compared where the client has a use for them.
+    fn differences(&self) -> Vec<String> {
+        let mut differences = Vec::new();
+        for resource_type in ResourceType::ALL {
             let wanted = &self.world.resources[&resource_type];
             let nothing = BTreeMap::new();
             let applied = self.envoy.applied.get(&resource_type).unwrap_or(&nothing);
-            let complete = !resource_type.has_wildcard()
-                || wanted.iter().all(|(name, it)| is_bad(&it.version) || applied.contains_key(name));
-            complete
-                && applied.iter().all(|(name, version)| {
-                    self.envoy.orphans.contains(name)
-                        || wanted.get(name).is_some_and(|it| is_bad(&it.version) || *it.version == **version)
-                })
-        })
+            let missing = wanted.iter().filter(|(name, it)| {
+                resource_type.has_wildcard() && !is_bad(&it.version) && !applied.contains_key(*name)
+            });
+            differences.extend(
+                missing.map(|(name, it)| format!("{resource_type:?} {name}@{} is missing", it.version)),
+            );
+            let others = applied.iter().filter(|(name, version)| {
+                let wanted = wanted.get(*name);
+                let equal = wanted.is_some_and(|it| is_bad(&it.version) || *it.version == ***version);
+                !self.envoy.orphans.contains(*name) && !equal
+            });
+            differences.extend(
+                others.map(|(name, version)| format!("{resource_type:?} {name}@{version} should be another")),
+            );
+        }
+        differences
     }
 
     /// Once it has converged nothing is said, however long it takes.
