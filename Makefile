@@ -40,7 +40,7 @@ lint: ## Lints alone
 unit: ## The tests that need nothing but Rust
 	cargo test
 
-cases: ## Rewrite the expected plans and Envoy configurations after a change that is meant
+cases: ## Rewrite the expected plans, Envoy configurations and inspections after a change that is meant
 	UPDATE_CASES=1 cargo test --quiet -p plan
 
 bench: ## 1,000 simulated proxies against a real kuma-cp (PROXIES=n)

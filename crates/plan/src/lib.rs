@@ -29,6 +29,8 @@ mod inbounds;
 mod outbounds;
 mod routes;
 
+mod warnings;
+
 pub mod envoy;
 
 pub mod bootstrap;

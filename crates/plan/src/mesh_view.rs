@@ -61,6 +61,11 @@ impl MeshView {
         self.dataplanes.get(name).unwrap_or(&Entity::Unknown)
     }
 
+    /// By name, also those that were deleted.
+    pub(crate) fn dataplanes(&self) -> impl Iterator<Item = (&Arc<str>, &Entity<DataplaneView>)> {
+        self.dataplanes.iter()
+    }
+
     /// The endpoints of a service that have these tags.
     pub(crate) fn endpoints(&self, service: &str, tags: &Tags) -> EndpointSet {
         self.endpoints.get(service).map_or_else(EndpointSet::empty, |endpoints| endpoints.select(tags))

@@ -4,6 +4,7 @@
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 
+use super::secrets;
 use crate::descriptors;
 
 /// Why a message has no JSON form, or a JSON no message.
@@ -19,8 +20,20 @@ pub enum JsonError {
 
 /// An encoded message, with the fields that are set, by the names that Envoy's documentation uses, in byte order.
 pub fn print(type_url: &str, message: &[u8]) -> Result<Value, JsonError> {
-    let message = DynamicMessage::decode(descriptor(type_url)?, message)
-        .map_err(|source| JsonError::Undecodable { type_url: type_url.to_owned(), source })?;
+    serialize(type_url, &decode(type_url, message)?)
+}
+
+/// The same, with `<redacted>` in the place of every secret, also in what is nested as `Any`.
+pub fn print_without_secrets(type_url: &str, message: &[u8]) -> Result<Value, JsonError> {
+    serialize(type_url, &secrets::without_secrets(decode(type_url, message)?))
+}
+
+fn decode(type_url: &str, message: &[u8]) -> Result<DynamicMessage, JsonError> {
+    DynamicMessage::decode(descriptor(type_url)?, message)
+        .map_err(|source| JsonError::Undecodable { type_url: type_url.to_owned(), source })
+}
+
+fn serialize(type_url: &str, message: &DynamicMessage) -> Result<Value, JsonError> {
     let options = SerializeOptions::new().use_proto_field_name(true);
     message
         .serialize_with_options(serde_json::value::Serializer, &options)

@@ -21,12 +21,16 @@ mod endpoints;
 mod listeners;
 mod tcp_proxies;
 
+mod sources;
+
 mod addresses;
 mod config_sources;
+mod secrets;
 mod stat_names;
 mod type_urls;
 mod versions;
 
+pub use sources::Sources;
 pub use versions::FORMAT;
 
 /// One xDS resource that a proxy should have. Cheap to make: nothing is translated before [`Resource::encode`].
@@ -96,9 +100,17 @@ impl Resource {
 
     /// The message as JSON, with its type under `@type`: the form in which Envoy's own configuration files have it.
     pub fn to_json(&self) -> Result<Value, JsonError> {
-        let mut json = json::print(self.type_url, &self.encode())?;
+        Ok(self.typed(json::print(self.type_url, &self.encode())?))
+    }
+
+    /// The same for people: with `<redacted>` in the place of every secret.
+    pub fn to_json_without_secrets(&self) -> Result<Value, JsonError> {
+        Ok(self.typed(json::print_without_secrets(self.type_url, &self.encode())?))
+    }
+
+    fn typed(&self, mut json: Value) -> Value {
         json["@type"] = self.type_url.into();
-        Ok(json)
+        json
     }
 }
 

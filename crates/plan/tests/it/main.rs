@@ -8,6 +8,7 @@ mod raw;
 mod raw_judgement;
 mod raw_robustness;
 mod reads;
+mod secrets;
 mod versions;
 
 mod diff;

@@ -1,0 +1,109 @@
+//! Which of the users' resources an Envoy resource comes from, for whoever inspects a proxy.
+//!
+//! Found out on demand, from a plan and the world that it was made of: planning carries nothing for it, and no version
+//! depends on it. A part of another sort does not compile before it says here where it comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{ANY_VALUE, Key, Kind, ProxyId, Tags, matches};
+
+use crate::{
+    Cluster, ProxyPlan, World,
+    mesh_view::{Entity, MeshView},
+};
+
+use super::{Part, Resource, tcp_proxies};
+
+/// The sources of everything that one plan consists of.
+pub struct Sources<'a> {
+    proxy: &'a ProxyId,
+    /// The routes that send to a cluster, by its name.
+    routes_to: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// The route that decides what becomes of a listener's connections, by the name of its filter.
+    route_of_filter: BTreeMap<String, &'a str>,
+    /// The Dataplanes that have an endpoint of a cluster, by its name.
+    dataplanes_of: BTreeMap<&'a str, Vec<Key>>,
+}
+
+impl<'a> Sources<'a> {
+    /// `plan` is what the proxy should do in this world. Every Dataplane of its mesh is looked at once.
+    pub fn new(world: &World, proxy: &'a ProxyId, plan: &'a ProxyPlan) -> Self {
+        let mut routes_to = BTreeMap::<_, BTreeSet<_>>::new();
+        let mut route_of_filter = BTreeMap::new();
+        for outbound in &plan.outbounds {
+            let Some(route) = outbound.route.as_deref() else { continue };
+            for share in &outbound.forwarding.clusters {
+                routes_to.entry(share.cluster.as_str()).or_default().insert(route);
+            }
+            route_of_filter.insert(tcp_proxies::name(&outbound.listener.name), route);
+        }
+        let dataplanes_of = world.mesh(&proxy.mesh).map(|mesh| dataplanes_of(mesh, proxy, plan));
+        Self { proxy, routes_to, route_of_filter, dataplanes_of: dataplanes_of.unwrap_or_default() }
+    }
+
+    /// The keys of the users' resources that `resource`, which is one of the plan's, was made of: sorted, each once, and never
+    /// none.
+    pub fn of(&self, resource: &Resource) -> Vec<Key> {
+        let name = &*resource.name;
+        match &*resource.part {
+            Part::Cluster(
+                Cluster::Workload { .. }
+                | Cluster::Service { .. }
+                | Cluster::Blackhole
+                | Cluster::OriginalDestination,
+            ) => self.of_cluster(name),
+            // Where there is none, those who ask for some are all that can be blamed.
+            Part::Endpoints(_) => match self.dataplanes_of.get(name) {
+                Some(dataplanes) => dataplanes.clone(),
+                None => self.of_cluster(name),
+            },
+            Part::Listener(_) => self.with_routes([]),
+            Part::TcpProxy(_) => self.with_routes(self.route_of_filter.get(name).copied()),
+        }
+    }
+
+    /// Those who ask for it.
+    fn of_cluster(&self, name: &str) -> Vec<Key> {
+        self.with_routes(self.routes_to.get(name).into_iter().flatten().copied())
+    }
+
+    /// The proxy's own Dataplane, and these routes, which are sorted.
+    fn with_routes<'r>(&self, routes: impl IntoIterator<Item = &'r str>) -> Vec<Key> {
+        let routes =
+            routes.into_iter().map(|route| Key::new(Kind::TrafficRoute, self.proxy.mesh.clone(), route));
+        std::iter::once(self.proxy.dataplane()).chain(routes).collect()
+    }
+}
+
+/// The Dataplanes with an endpoint of each of the plan's clusters, by its name: one pass over them for all clusters.
+fn dataplanes_of<'a>(mesh: &MeshView, proxy: &ProxyId, plan: &'a ProxyPlan) -> BTreeMap<&'a str, Vec<Key>> {
+    let mut clusters = BTreeMap::<&str, Vec<(&str, &Tags)>>::new();
+    for (name, cluster) in &plan.clusters {
+        match cluster {
+            // `*` is no service, and has no endpoints.
+            Cluster::Service { service, tags } if service != ANY_VALUE => {
+                clusters.entry(service).or_default().push((name, tags));
+            }
+            Cluster::Service { .. }
+            | Cluster::Workload { .. }
+            | Cluster::Blackhole
+            | Cluster::OriginalDestination => {}
+        }
+    }
+    let mut dataplanes_of = BTreeMap::<_, Vec<Key>>::new();
+    for (name, dataplane) in mesh.dataplanes() {
+        let Entity::Present(dataplane) = dataplane else { continue };
+        let key = Key { kind: Kind::Dataplane, mesh: proxy.mesh.clone(), name: name.clone() };
+        for (service, endpoint) in dataplane.endpoints() {
+            for (cluster, tags) in clusters.get(service).into_iter().flatten() {
+                if matches(tags, &endpoint.tags) {
+                    let dataplanes = dataplanes_of.entry(*cluster).or_default();
+                    if dataplanes.last() != Some(&key) {
+                        dataplanes.push(key.clone());
+                    }
+                }
+            }
+        }
+    }
+    dataplanes_of
+}

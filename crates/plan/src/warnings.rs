@@ -1,0 +1,73 @@
+//! What is valid in a plan and will not do what somebody wants, in sentences for a person: each with where it is, why, and what
+//! would help.
+
+use model::{ANY_VALUE, SERVICE_TAG};
+
+use crate::{Cluster, Outbound, ProxyPlan, Skipped, SkippedBecause};
+
+impl ProxyPlan {
+    /// Everything that should be looked at, always in the same order.
+    pub fn warnings(&self) -> Vec<String> {
+        let skipped = self.skipped.iter().map(skipped);
+        let outbounds = self.outbounds.iter().filter_map(|outbound| self.sent_to_nobody(outbound));
+        let clusters =
+            self.clusters.iter().filter_map(|(name, cluster)| self.without_endpoints(name, cluster));
+        skipped.chain(outbounds).chain(clusters).collect()
+    }
+
+    fn sent_to_nobody(&self, outbound: &Outbound) -> Option<String> {
+        let clusters = &outbound.forwarding.clusters;
+        let is_to_nobody = |name: &str| self.clusters.get(name) == Some(&Cluster::Blackhole);
+        let to_nobody = clusters.iter().filter(|share| is_to_nobody(&share.cluster)).count();
+        let connections = match to_nobody {
+            0 => return None,
+            all if all == clusters.len() => "connections",
+            _ => "some of the connections",
+        };
+        let Outbound { service, listener, .. } = outbound;
+        let sentence = match &outbound.route {
+            Some(route) => format!(
+                "TrafficRoute {route} gives {connections} to {service} to no destination, so they are closed at once; \
+                 give a destination that has a service a weight above 0"
+            ),
+            None => format!(
+                "connections to {service} are closed at once, because a TrafficRoute gives others to no destination and \
+                 that has this name; call the service something else"
+            ),
+        };
+        Some(format!("{}: {sentence}", listener.name))
+    }
+
+    fn without_endpoints(&self, name: &str, cluster: &Cluster) -> Option<String> {
+        let Cluster::Service { service, tags } = cluster else { return None };
+        if self.endpoints.get(name).is_some_and(|endpoints| endpoints.iter().len() > 0) {
+            return None;
+        }
+        if service == ANY_VALUE {
+            return Some(format!(
+                "cluster {name}: as a destination {ANY_VALUE} is no service, so connections to it fail; name a service"
+            ));
+        }
+        let further_tags = tags.iter().map(|(key, value)| format!("{key}={value}"));
+        let tags: Vec<_> = std::iter::once(format!("{SERVICE_TAG}={service}")).chain(further_tags).collect();
+        Some(format!(
+            "cluster {name}: no dataplane of the mesh carries {}, so connections to it fail; apply one, or change who \
+             sends to it",
+            tags.join(" ")
+        ))
+    }
+}
+
+fn skipped(Skipped { field, because }: &Skipped) -> String {
+    let sentence = match because {
+        SkippedBecause::BadInterface => {
+            "this is no interface, so there is no listener for it; write DATAPLANE_IP:DATAPLANE_PORT:WORKLOAD_PORT for an \
+             inbound and IP:PORT for an outbound"
+        }
+        SkippedBecause::AddressTaken => {
+            "an interface before it has the same address, so there is no listener for this one; give it another address"
+        }
+        SkippedBecause::NoService => "it names no service, so there is no listener for it; name one",
+    };
+    format!("{field}: {sentence}")
+}
