@@ -37,7 +37,8 @@ pub struct ResourceReport {
 }
 
 impl StreamView {
-    pub(crate) fn new(protocol: Protocol, session: &Arc<Mutex<Session>>) -> Self {
+    /// A view of a session that somebody else drives. `protocol` is that of the session.
+    pub fn new(protocol: Protocol, session: &Arc<Mutex<Session>>) -> Self {
         Self { protocol, session: Arc::downgrade(session) }
     }
 
