@@ -62,7 +62,7 @@ fn canonical(route: &Route) -> String {
         Route::Collection { kind, mesh } => (kind.path(), (mesh.clone(), None)),
         Route::Overviews { mesh } | Route::Insights { mesh } => ("", (mesh.clone(), None)),
         Route::Item(key) => (key.kind.path(), of(key)),
-        Route::Overview(key) | Route::Insight(key) => ("", of(key)),
+        Route::Overview(key) | Route::Insight(key) | Route::Inspection(key) => ("", of(key)),
         _ => ("", (None, None)),
     };
     let encoded = |text: Option<String>| {

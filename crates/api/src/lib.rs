@@ -5,8 +5,8 @@
 //! ([`model::Kind`]): a new kind has its collection, its items and its errors without a line here.
 //!
 //! One request passes, in this order: the `Host` it asks for ([`HostPolicy`]), its path (`path`), its method, its origin,
-//! its content type, its body (`read`), and then what it wants (`write`, `transaction`, `retrieve`, `list`, `watch`, `index`,
-//! `tokens`, `bootstrap`).
+//! its content type, its body (`read`), and then what it wants (`write`, `transaction`, `retrieve`, `list`, `watch`,
+//! `inspection`, `index`, `tokens`, `bootstrap`).
 //! Whatever refuses it is a `Refusal` (`respond`), so that every error has one shape and no internal message can leave.
 //! `request` is that order, in code.
 //!
@@ -23,6 +23,7 @@ pub mod fuzzing;
 mod hosts;
 mod idle;
 mod index;
+mod inspection;
 mod limits;
 mod list;
 mod min_revision;
@@ -50,6 +51,10 @@ use std::{
 
 pub use cors::{BadPattern, CorsPolicy};
 pub use hosts::HostPolicy;
+pub use inspection::{
+    Acknowledged, Detail, Inspect, InspectedResource, InspectedStream, Inspection, Protocol, ResourceState,
+    Source,
+};
 pub use limits::Limits;
 pub use serve::{Peer, serve};
 
@@ -74,6 +79,8 @@ pub struct Api {
     pub limits: Limits,
     pub now: fn() -> SystemTime,
     pub metrics: Arc<dyn RequestObserver>,
+    /// For `GET /meshes/{mesh}/dataplanes/{name}/xds`.
+    pub inspector: Arc<dyn Inspect>,
 }
 
 /// Hears of every request that was answered.

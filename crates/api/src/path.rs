@@ -37,6 +37,8 @@ pub(crate) enum Route {
     },
     /// By the Dataplane's key.
     Insight(Key),
+    /// What a proxy should have in Envoy's terms, and what it has. By the Dataplane's key.
+    Inspection(Key),
 }
 
 /// A path that is not percent-encoded UTF-8.
@@ -62,6 +64,7 @@ const FIXED: [(&str, Route); 8] = [
 /// The second spelling is that of a few examples in Kuma's documentation.
 const OVERVIEWS: [&str; 2] = ["dataplanes+insights", "dataplane+insights"];
 const INSIGHTS: &str = "dataplane-insights";
+const INSPECTION: &str = "xds";
 
 /// A path as the documentation writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +83,13 @@ pub(crate) fn templates() -> Vec<Template> {
         FIXED.into_iter().map(|(path, route)| Template { path: path.to_owned(), route, others: Vec::new() });
     let kinds = Kind::ALL.iter().flat_map(|kind| family(kind.scope(), kind.path(), kind.other_paths()));
     let overviews = family(Scope::Mesh, OVERVIEWS[0], &OVERVIEWS[1..]);
-    fixed.chain(kinds).chain(overviews).chain(family(Scope::Mesh, INSIGHTS, &[])).collect()
+    let insights = family(Scope::Mesh, INSIGHTS, &[]);
+    fixed.chain(kinds).chain(overviews).chain(insights).chain([inspection()]).collect()
+}
+
+fn inspection() -> Template {
+    let route = Route::Inspection(Key::new(Kind::Dataplane, "{mesh}", "{name}"));
+    Template { path: route.pattern().to_owned(), route, others: Vec::new() }
 }
 
 /// The collections and the items of what is called `segment` in a path.
@@ -121,6 +130,9 @@ fn route(segments: &[&str]) -> Option<Route> {
             collection_of(collection, Some(mesh)).filter(|route| !route.is_of_meshes())
         }
         ["meshes", mesh, collection, name] => item_in_mesh(mesh, collection, name),
+        ["meshes", mesh, collection, name, INSPECTION] if collection == Kind::Dataplane.path() => {
+            Some(Route::Inspection(Key::new(Kind::Dataplane, mesh, name)))
+        }
         _ => None,
     }
 }
@@ -209,6 +221,7 @@ impl Route {
             Self::Overview(_) => "/meshes/{mesh}/dataplanes+insights/{name}",
             Self::Insights { .. } => "/meshes/{mesh}/dataplane-insights",
             Self::Insight(_) => "/meshes/{mesh}/dataplane-insights/{name}",
+            Self::Inspection(_) => "/meshes/{mesh}/dataplanes/{name}/xds",
         }
     }
 }
@@ -271,6 +284,8 @@ mod tests {
             ("/openapi.json", Some(Route::OpenApi)),
             ("/meshes/demo/dataplane+insights/web", Some(Route::Overview(dataplane("demo", "web")))),
             ("/meshes/demo/dataplane-insights/web", Some(Route::Insight(dataplane("demo", "web")))),
+            ("/meshes/demo/dataplanes/web/xds", Some(Route::Inspection(dataplane("demo", "web")))),
+            ("/meshes/demo/dataplanes/a%2Fb/%78ds/", Some(Route::Inspection(dataplane("demo", "a/b")))),
         ] {
             assert_eq!(parse(path), Ok(expected), "{path}");
         }
@@ -291,6 +306,10 @@ mod tests {
             "/meshes/demo/dataplanes%20insights",
             "/meshes%2Fdemo",
             "/meshes/demo/dataplanes/web/stats",
+            "/meshes/demo/dataplanes/web/xds/x",
+            "/meshes/demo/dataplanes//xds",
+            "/meshes/demo/traffic-routes/web/xds",
+            "/meshes/demo/dataplanes+insights/web/xds",
             "/dataplanes/web",
             "/catalogue/x",
             "/index.html",

@@ -16,7 +16,7 @@ use store::Present;
 use crate::{
     Api, Peer,
     audit::{Caller, RefusalLog},
-    bootstrap, index, list, min_revision, negotiate, openapi,
+    bootstrap, index, inspection, list, min_revision, negotiate, openapi,
     path::{self, NotUtf8, READ, Route},
     query::Query,
     read,
@@ -109,6 +109,9 @@ async fn answer(
                 closing,
             );
         }
+        if let Route::Inspection(dataplane) = route {
+            return Ok(inspection::inspect(api, dataplane, &query, &parts.headers).await?.map(Body::from));
+        }
         let present = api.store.present();
         let got = get(server, &present, route, parts, &query, &asked);
         // Also what is not there is not there at this revision.
@@ -154,7 +157,11 @@ fn watched(route: &Route, query: &Query) -> Result<Option<Watched>, Refusal> {
             let name = query.name().map(str::to_owned);
             Some(Watched::Collection { kind: *kind, mesh: mesh.clone(), name })
         }
-        Route::Overviews { .. } | Route::Overview(_) | Route::Insights { .. } | Route::Insight(_) => None,
+        Route::Overviews { .. }
+        | Route::Overview(_)
+        | Route::Insights { .. }
+        | Route::Insight(_)
+        | Route::Inspection(_) => None,
         _ => return Ok(None),
     };
     if !watch::is_asked(query)? {
@@ -200,7 +207,7 @@ fn get(
         Route::Catalogue => index::catalogue(api, authority),
         Route::Config => index::config(api),
         Route::OpenApi => server.openapi.clone(),
-        Route::Ca | Route::Tokens | Route::Bootstrap | Route::Transactions => {
+        Route::Ca | Route::Tokens | Route::Bootstrap | Route::Transactions | Route::Inspection(_) => {
             return Err(Refusal::not_found(title));
         }
     };

@@ -11,6 +11,7 @@ use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber
 
 use crate::{
     contents::Contents,
+    inspect::{Listing, LiveStreams},
     metrics::{Metrics, OpenStream},
     record::Subscription,
     registry::{Published, Registration, Registry},
@@ -24,6 +25,8 @@ pub struct Planner {
     pub metrics: Arc<Metrics>,
     /// The whole push scheduler: so many plan at once, the others wait their turn with only their bit set.
     pub turns: Semaphore,
+    /// For whoever inspects a proxy.
+    pub live_streams: Arc<LiveStreams>,
 }
 
 pub struct Feed {
@@ -40,6 +43,7 @@ pub struct Feed {
     subscription: Subscription,
     /// Since it has begun.
     open: Option<OpenStream>,
+    listing: Option<Listing>,
 }
 
 /// The way from a revision to its ACK, for the metrics and the log.
@@ -70,6 +74,7 @@ impl Feed {
             pushes: Pushes::default(),
             subscription,
             open: None,
+            listing: None,
         }
     }
 
@@ -150,6 +155,9 @@ fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
 impl Subscriber for Feed {
     fn began(&mut self, view: StreamView) {
         self.open = Some(self.planner.metrics.open_stream(view.protocol()));
+        let live_streams = &self.planner.live_streams;
+        let (id, connected_at) = (self.subscription.id(), self.subscription.connected_at());
+        self.listing = Some(live_streams.list(self.proxy.clone(), view, id.to_owned(), connected_at));
     }
 
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
@@ -175,6 +183,9 @@ impl Subscriber for Feed {
     fn observe(&mut self, status: &SessionStatus) {
         self.pushes.observe(&self.proxy, status, &self.planner.metrics);
         self.subscription.update(status);
+        if let Some(listing) = &mut self.listing {
+            listing.observe(status);
+        }
     }
 }
 

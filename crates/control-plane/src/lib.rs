@@ -2,7 +2,8 @@
 //!
 //! What a PUT sets in motion, file by file: the API commits to the store; [`follow`] hears the revision and brings the world
 //! up to it; [`registry`] wakes the streams that read what changed; each [`feed`] plans and translates, sharing encodings
-//! in [`contents`]; the xds crate talks to Envoy; [`record`] keeps what Envoy answered. [`run`] puts them together.
+//! in [`contents`]; the xds crate talks to Envoy; [`record`] keeps what Envoy answered, and [`inspect`] tells whoever
+//! asks what a proxy should have and has. [`run`] puts them together.
 //!
 //! The rules of what a proxy gets live in `plan`, those of the protocol in `xds`, those of the API in `api`: none here.
 
@@ -13,6 +14,7 @@ mod default_mesh;
 pub mod diagnostics;
 pub mod feed;
 pub mod follow;
+pub mod inspect;
 pub mod listen;
 pub mod logging;
 pub mod metrics;

@@ -220,6 +220,15 @@ impl Slot {
 }
 
 impl Subscription {
+    /// A UUID v4.
+    pub fn id(&self) -> &str {
+        &self.latest.id
+    }
+
+    pub fn connected_at(&self) -> Timestamp {
+        self.latest.connect_time.unwrap_or_default()
+    }
+
     pub fn update(&mut self, status: &SessionStatus) {
         self.latest.status = Some(discovery_status(status));
         self.publish();

@@ -23,6 +23,7 @@ use crate::{
     diagnostics,
     feed::Planner,
     follow::{follow, whole_world},
+    inspect::Inspector,
     listen,
     metrics::Metrics,
     record::Recorder,
@@ -70,7 +71,9 @@ pub async fn run(
         contents: Contents::default(),
         metrics: metrics.clone(),
         turns: Semaphore::new(planning_turns()),
+        live_streams: Arc::default(),
     });
+    let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });
     let streams = Streams { keyring: keyring.clone(), planner, recorder: recorder.clone() };
     let tls = ServerTls::new(ca, server_names(&config))?;
 
@@ -99,6 +102,7 @@ pub async fn run(
         limits: api::Limits::default(),
         now: SystemTime::now,
         metrics: metrics.clone(),
+        inspector,
     });
     running.spawn_http("the API", listeners.api, &api);
     running.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));

@@ -18,6 +18,7 @@ pub(crate) const PATH: Target = Target {
         "/meshes/demo/dataplane%2Binsights",
         "/meshes/demo/trafficpermissions/%C3%A9",
         "/meshes/demo/traffic-routes/x",
+        "/meshes/demo/dataplanes/a%2Fb/%78ds",
         "/dataplane-insights",
         "/transactions",
         "/openapi.json",

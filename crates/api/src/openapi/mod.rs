@@ -6,6 +6,7 @@
 //!
 //! A test asks for everything that it promises and holds the answers against it, so that it cannot be wrong for long.
 
+mod inspection;
 mod operation;
 mod parameter;
 mod response;

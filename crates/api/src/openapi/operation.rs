@@ -11,6 +11,7 @@ use super::{
     schema::{change_name, list_name},
 };
 use crate::{
+    inspection::INSPECTION_TYPE,
     overview::{INSIGHT_TYPE, OVERVIEW_TYPE},
     path::{Route, Template},
 };
@@ -26,6 +27,7 @@ pub(super) fn tags() -> Vec<Value> {
     let others = [
         (OVERVIEW_TYPE, "Dataplanes together with what is known of their proxies."),
         (INSIGHT_TYPE, "What is known of proxies, of those that have ever connected."),
+        (INSPECTION_TYPE, "What a proxy should have in Envoy's own terms, what it has, and why not."),
         (TRANSACTION, "Many changes as one."),
         (PROXY_START, "What a proxy needs before it can connect."),
         (CONTROL_PLANE, "The control plane itself."),
@@ -99,6 +101,7 @@ impl Noun {
             Route::Overview(_) => one(OVERVIEW_TYPE),
             Route::Insights { mesh } => of_type(INSIGHT_TYPE, mesh),
             Route::Insight(_) => one(INSIGHT_TYPE),
+            Route::Inspection(_) => one(INSPECTION_TYPE),
         }
     }
 
@@ -125,6 +128,11 @@ fn words(route: &Route, type_name: &str, method: &str) -> (String, &'static str)
             (format!("Read one {type_name}"), "What is known of the proxy is empty until it has connected.")
         }
         Route::Insight(_) => (format!("Read one {type_name}"), "404 until the proxy has connected."),
+        Route::Inspection(_) => alone(
+            "Inspect the proxy of one Dataplane",
+            "Each Envoy resource that it should have: whether Envoy has it, in Envoy's own words why not, and which \
+             resources of the mesh it comes from.",
+        ),
         Route::Collection { mesh: Some(_), .. }
         | Route::Overviews { mesh: Some(_) }
         | Route::Insights { mesh: Some(_) } => (
@@ -191,7 +199,8 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {
 /// Beside those in the path. `Accept` and `Content-Type` are not among them: in OpenAPI they follow from the contents.
 fn parameters(route: &Route, method: &str) -> &'static [Parameter] {
     use Parameter::{
-        DryRun, IfMatch, IfNoneMatch, LastEventId, MinRevision, NamePart, Offset, Since, Size, Tag, Watch,
+        DryRun, Full, IfMatch, IfNoneMatch, LastEventId, MinRevision, NamePart, Offset, Since, Size, Tag,
+        Watch,
     };
     match (route, method) {
         (Route::Item(_), "PUT" | "DELETE") => &[DryRun, IfMatch, IfNoneMatch, MinRevision],
@@ -200,6 +209,7 @@ fn parameters(route: &Route, method: &str) -> &'static [Parameter] {
             &[NamePart, Tag, Size, Offset, Watch, Since, LastEventId, MinRevision]
         }
         (Route::Overviews { .. } | Route::Insights { .. }, _) => &[NamePart, Tag, Size, Offset, MinRevision],
+        (Route::Inspection(_), _) => &[Full, MinRevision],
         (Route::Transactions, _) => &[DryRun, MinRevision],
         _ => &[MinRevision],
     }
@@ -312,7 +322,8 @@ fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
         StatusCode::SERVICE_UNAVAILABLE,
     ];
     let is_read = matches!(method, "GET" | "HEAD");
-    let is_one = matches!(route, Route::Item(_) | Route::Overview(_) | Route::Insight(_));
+    let is_one =
+        matches!(route, Route::Item(_) | Route::Overview(_) | Route::Insight(_) | Route::Inspection(_));
     if is_read && *route != Route::Ca {
         statuses.push(StatusCode::NOT_ACCEPTABLE);
     }

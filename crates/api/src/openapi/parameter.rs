@@ -18,6 +18,7 @@ pub(super) enum Parameter {
     Watch,
     Since,
     DryRun,
+    Full,
     IfMatch,
     IfNoneMatch,
     MinRevision,
@@ -25,7 +26,7 @@ pub(super) enum Parameter {
 }
 
 impl Parameter {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Mesh,
         Self::Name,
         Self::NamePart,
@@ -35,6 +36,7 @@ impl Parameter {
         Self::Watch,
         Self::Since,
         Self::DryRun,
+        Self::Full,
         Self::IfMatch,
         Self::IfNoneMatch,
         Self::MinRevision,
@@ -83,6 +85,11 @@ impl Parameter {
             Self::DryRun => in_query(
                 "dryRun",
                 "Judges the request and answers as ever, and changes nothing.",
+                boolean("`true` or `false`."),
+            ),
+            Self::Full => in_query(
+                "full",
+                "Shows the content of each resource, too, without secrets.",
                 boolean("`true` or `false`."),
             ),
             Self::IfMatch => in_header(

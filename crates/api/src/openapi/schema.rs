@@ -7,8 +7,9 @@ use model::{
 use serde_json::{Map, Value, json};
 use store::Outcome;
 
-use super::component;
+use super::{component, inspection};
 use crate::{
+    inspection::INSPECTION_TYPE,
     overview::{INSIGHT_TYPE, OVERVIEW_TYPE},
     transaction::OPERATIONS_MAX,
 };
@@ -27,6 +28,7 @@ pub(super) fn components() -> Map<String, Value> {
         ("Bootstrap", bootstrap()),
         ("BootstrapRequest", bootstrap_request()),
         ("Catalogue", catalogue()),
+        (INSPECTION_TYPE, inspection::schema()),
         ("Config", config()),
         ("Error", error()),
         ("Index", index()),

@@ -179,6 +179,9 @@ fn read(rng: &mut Rng) -> Asked {
             target = target.replacen(from, to, 1);
         }
     }
+    if rng.u8(..6) == 0 {
+        target += "/xds";
+    }
     let method = if rng.u8(..6) == 0 { "HEAD" } else { "GET" };
     let target = with_query(rng, target);
     framed(rng, method, target, Vec::new())

@@ -7,6 +7,7 @@ mod conversations;
 mod exchange;
 mod faults;
 mod grammar;
+mod inspections;
 mod malformed;
 mod openapi;
 mod origins;

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use crate::inspections::CannedInspector;
 use api::{Api, HostPolicy, Limits, RequestObserver};
 use identity::{Keyring, SigningKey, SystemRandom};
 use plan::bootstrap::BootstrapParams;
@@ -68,6 +69,7 @@ impl Server {
             limits: Limits::default(),
             now,
             metrics: observed.clone(),
+            inspector: Arc::new(CannedInspector { store: store.clone() }),
         };
         change(&mut api);
         let limits = api.limits.clone();

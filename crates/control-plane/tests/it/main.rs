@@ -2,6 +2,7 @@
 
 mod authority;
 mod insights;
+mod inspections;
 mod plans;
 mod restart;
 mod world;

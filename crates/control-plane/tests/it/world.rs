@@ -39,6 +39,7 @@ impl World {
             contents: Contents::default(),
             metrics: metrics.clone(),
             turns: Semaphore::new(2),
+            live_streams: Arc::default(),
         });
         let follower = tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone()));
         Self { store, registry, metrics, recorder, planner, follower }

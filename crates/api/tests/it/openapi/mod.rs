@@ -277,7 +277,7 @@ async fn the_server_has_the_paths_and_methods_that_are_described_and_no_others()
     server.stop().await;
 }
 
-/// Paths of up to five segments, of the words that there are in paths and one that there is not.
+/// Paths of up to six segments, of the words that there are in paths and one that there is not.
 fn imaginable(templates: &[&String]) -> Vec<String> {
     let words = templates.iter().flat_map(|template| template.split('/'));
     let mut words: BTreeSet<&str> = words.filter(|word| !word.is_empty() && !word.starts_with('{')).collect();
@@ -285,7 +285,8 @@ fn imaginable(templates: &[&String]) -> Vec<String> {
     let alone = words.iter().map(|word| format!("/{word}"));
     let pairs = words.iter().flat_map(|word| words.iter().map(move |other| format!("/{word}/{other}")));
     let in_a_mesh = words.iter().flat_map(|word| {
-        [format!("/meshes/m/{word}"), format!("/meshes/m/{word}/x"), format!("/meshes/m/{word}/x/nothing")]
+        let within = ["", "/x", "/x/nothing", "/x/xds", "/x/xds/x"];
+        within.map(|rest| format!("/meshes/m/{word}{rest}"))
     });
     ["/".to_owned()].into_iter().chain(alone).chain(pairs).chain(in_a_mesh).collect()
 }

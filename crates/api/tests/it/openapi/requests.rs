@@ -105,6 +105,9 @@ pub(super) fn requests(contract: &Contract, operation: Operation<'_>) -> Vec<Req
     if takes("dryRun") {
         requests.extend([good().asking("dryRun=true"), good().asking("dryRun=perhaps").expecting(400)]);
     }
+    if takes("full") {
+        requests.extend([good().asking("full=true"), good().asking("full=perhaps").expecting(400)]);
+    }
     if takes("If-Match") {
         requests.push(good().with("if-match", "\"0000abcd-0\"").expecting(412));
         requests.push(good().with("if-none-match", "*").expecting(412));
