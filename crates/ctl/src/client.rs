@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
 
+/// What the API says of a path that it knows, where there is nothing now.
+const NO_RESOURCE: &str = "Could not retrieve a resource";
+
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Client {
@@ -38,9 +41,22 @@ pub(crate) enum ClientError {
          or, if the control plane is an older one, apply each document alone"
     )]
     NoTransactions(String),
+    #[error("there is no Dataplane with name \"{0}\"")]
+    NoDataplane(String),
+    /// It is older than inspections are.
+    #[error("nothing can be inspected at {0}; check the address, or use a newer control plane")]
+    NoInspections(String),
     /// Such a name would lead to another path of the API.
     #[error("\"{0}\" cannot be a name: use numbers, lowercase latin letters and '-', '_' symbols")]
     NoName(String),
+}
+
+/// How much is asked for of each Envoy resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Summary,
+    /// With its content.
+    Full,
 }
 
 /// The API's error body. Printed as its title, its details and a line for each cause.
@@ -94,10 +110,11 @@ impl ClientError {
         }
     }
 
-    /// Says what was tried, except where the control plane has said it itself.
+    /// Says what was tried, except where that is said already.
     pub(crate) fn while_trying(self, what: impl fmt::Display + Send + Sync + 'static) -> anyhow::Error {
         match self {
             Self::Refused(refusal) => refusal.into(),
+            Self::NoDataplane(_) => self.into(),
             other => anyhow::Error::new(other).context(what),
         }
     }
@@ -176,6 +193,28 @@ impl Client {
         let answer = self.ask(Method::DELETE, self.entity(kind, mesh, name)?, None).await?;
         match answer.status {
             StatusCode::OK => Ok(()),
+            _ => Err(ClientError::unexpected(&answer)),
+        }
+    }
+
+    /// What the proxy of a Dataplane should have and has, in the API's words.
+    pub(crate) async fn inspection(
+        &self,
+        mesh: &str,
+        name: &str,
+        detail: Detail,
+    ) -> Result<Value, ClientError> {
+        let mut url = self.url(&["meshes", mesh, Kind::Dataplane.path(), name, "xds"])?;
+        if detail == Detail::Full {
+            url.set_query(Some("full=true"));
+        }
+        let answer = self.ask(Method::GET, url.clone(), None).await?;
+        match answer.status {
+            StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|error| unreadable(&url, &error)),
+            StatusCode::NOT_FOUND => Err(match Refusal::read(&answer) {
+                Some(refusal) if refusal.title == NO_RESOURCE => ClientError::NoDataplane(name.to_owned()),
+                _ => ClientError::NoInspections(http::without_password(&url)),
+            }),
             _ => Err(ClientError::unexpected(&answer)),
         }
     }

@@ -1,4 +1,4 @@
-//! `-o`: a list as a table for people, or as JSON or YAML for programs.
+//! `-o`: a list, or one thing, as a table for people, or as JSON or YAML for programs.
 
 use serde_json::{Value, json};
 
@@ -20,16 +20,36 @@ pub(crate) fn print_list<E: From<YamlError>>(
 ) -> Result<String, E> {
     match format {
         OutputFormat::Table => as_table(items),
-        OutputFormat::Json => Ok(format!("{:#}\n", list(items))),
-        OutputFormat::Yaml => Ok(yaml::print(&list(items))?),
+        OutputFormat::Json => Ok(json_text(json!({ "items": items }))),
+        OutputFormat::Yaml => yaml_text(json!({ "items": items })),
     }
 }
 
-fn list(items: &[Value]) -> Value {
-    let mut list = json!({ "items": items });
+/// One thing as the API answers it, keys in alphabetical order. `as_text` says what it is to people.
+pub(crate) fn print_one<E: From<YamlError>>(
+    thing: &Value,
+    format: OutputFormat,
+    as_text: impl FnOnce(&Value) -> Result<String, E>,
+) -> Result<String, E> {
+    match format {
+        OutputFormat::Table => as_text(thing),
+        OutputFormat::Json => Ok(json_text(thing.clone())),
+        OutputFormat::Yaml => yaml_text(thing.clone()),
+    }
+}
+
+fn json_text(value: Value) -> String {
+    format!("{:#}\n", sorted(value))
+}
+
+fn yaml_text<E: From<YamlError>>(value: Value) -> Result<String, E> {
+    Ok(yaml::print(&sorted(value))?)
+}
+
+fn sorted(mut value: Value) -> Value {
     // Does nothing unless some crate of the build has asked serde_json to keep the order of keys.
-    list.sort_all_objects();
-    list
+    value.sort_all_objects();
+    value
 }
 
 #[cfg(test)]

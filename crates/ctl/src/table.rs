@@ -19,7 +19,8 @@ pub(crate) fn print(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn visible(cell: &str) -> String {
+/// With control characters escaped.
+pub(crate) fn visible(cell: &str) -> String {
     cell.chars()
         .map(|char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() })
         .collect()

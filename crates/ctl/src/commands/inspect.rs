@@ -1,4 +1,4 @@
-//! `kumactl inspect dataplanes`: which proxies are connected, and how they get on.
+//! `kumactl inspect`: which proxies are connected, and how they get on; one of them is in [`super::inspect_dataplane`].
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -6,7 +6,10 @@ use model::{Timestamp, wire};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Target;
+use super::{
+    Target,
+    inspect_dataplane::{self, InspectDataplaneArgs},
+};
 use crate::{
     age, dataplane_tags,
     output::{self, OutputFormat},
@@ -20,6 +23,7 @@ use crate::{
 #[command(arg_required_else_help = true)]
 pub(crate) enum InspectCommand {
     Dataplanes(InspectDataplanesArgs),
+    Dataplane(InspectDataplaneArgs),
 }
 
 /// Show the dataplanes of a mesh and the state of their proxies
@@ -55,7 +59,17 @@ pub(super) async fn run(
     target: &Target,
     surroundings: &mut Surroundings<'_>,
 ) -> anyhow::Result<()> {
-    let InspectCommand::Dataplanes(args) = command;
+    match command {
+        InspectCommand::Dataplanes(args) => inspect_dataplanes(args, target, surroundings).await,
+        InspectCommand::Dataplane(args) => inspect_dataplane::run(args, target, surroundings).await,
+    }
+}
+
+async fn inspect_dataplanes(
+    args: &InspectDataplanesArgs,
+    target: &Target,
+    surroundings: &mut Surroundings<'_>,
+) -> anyhow::Result<()> {
     let tags: Vec<_> = args.tag.iter().flat_map(Pairs::iter).cloned().collect();
     let items = target.client.overviews(&target.mesh, &tags).await?;
     let now = surroundings.now;

@@ -7,6 +7,7 @@ mod delete;
 mod generate;
 mod get;
 mod inspect;
+mod inspect_dataplane;
 mod version;
 
 use clap::Subcommand;

@@ -5,6 +5,7 @@ mod program;
 
 mod apply;
 mod config;
+mod inspect_dataplane;
 mod read;
 mod token;
 mod usage;

@@ -15,6 +15,8 @@ async fn a_command_line_that_cannot_work_is_status_2() {
         (&["help", "nonsense"], "nonsense"),
         (&["apply", "-v", "name"], "name must be formatted as key=value"),
         (&["inspect", "dataplanes", "--tag", "service"], "service must be formatted as key=value"),
+        (&["inspect", "dataplane"], "<NAME>"),
+        (&["inspect", "dataplane", "web", "-o", "wide"], "wide"),
         (&["delete"], "<TYPE>"),
         (&["delete", "mesh"], "<NAME>"),
         (&["delete", "nonsense", "a"], "traffic-route"),
@@ -56,10 +58,11 @@ async fn version_is_one_word_or_four_lines() {
 }
 
 #[tokio::test]
-async fn completions_know_the_kinds() {
+async fn completions_know_the_kinds_and_the_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = Kumactl::new().run(&["completion", shell]).await;
         assert!(ran.status == 0 && ran.stdout.contains("traffic-routes"), "{shell}");
+        assert!(ran.stdout.contains("full"), "{shell}: inspect dataplane --full");
     }
 }
 
