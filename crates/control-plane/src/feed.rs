@@ -23,10 +23,25 @@ pub struct Planner {
     pub registry: Arc<Registry>,
     pub contents: Contents,
     pub metrics: Arc<Metrics>,
-    /// The whole push scheduler: so many plan at once, the others wait their turn with only their bit set.
-    pub turns: Semaphore,
+    pub turns: Turns,
     /// For whoever inspects a proxy.
     pub live_streams: Arc<LiveStreams>,
+}
+
+/// The whole push scheduler: so many plan at once, the others wait their turn with only their bit set.
+///
+/// First plans take turns of their own. When a whole fleet comes back at once, a change for those that are there already
+/// does not wait behind it.
+#[derive(Debug)]
+pub struct Turns {
+    first: Semaphore,
+    further: Semaphore,
+}
+
+impl Turns {
+    pub fn new(at_once: usize) -> Self {
+        Self { first: Semaphore::new(at_once), further: Semaphore::new(at_once) }
+    }
 }
 
 pub struct Feed {
@@ -169,7 +184,9 @@ impl Subscriber for Feed {
                 }
             }
             let planner = self.planner.clone();
-            let turn = planner.turns.acquire().await;
+            let turns = &planner.turns;
+            let turns = if self.snapshot.is_some() { &turns.further } else { &turns.first };
+            let turn = turns.acquire().await;
             let turn = turn.map_err(|_| Refusal::Unavailable("the control plane is stopping".to_owned()))?;
             self.dirty = false;
             let next = self.look();

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use identity::{SecureRandom, SystemRandom};
 use plan::bootstrap::BootstrapParams;
 use store::{EmbeddedStore, MemoryStore, Store};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,7 +21,7 @@ use crate::{
     contents::Contents,
     default_mesh::apply_default_mesh,
     diagnostics,
-    feed::Planner,
+    feed::{Planner, Turns},
     follow::{follow, whole_world},
     inspect::Inspector,
     listen,
@@ -70,7 +70,7 @@ pub async fn run(
         registry: registry.clone(),
         contents: Contents::default(),
         metrics: metrics.clone(),
-        turns: Semaphore::new(planning_turns()),
+        turns: Turns::new(planning_turns()),
         live_streams: Arc::default(),
     });
     let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });

@@ -7,7 +7,7 @@ use std::{
 
 use control_plane::{
     contents::Contents,
-    feed::{Feed, Planner},
+    feed::{Feed, Planner, Turns},
     follow::{follow, whole_world},
     metrics::Metrics,
     record::Recorder,
@@ -15,7 +15,7 @@ use control_plane::{
 };
 use model::{Key, Kind, ProxyId};
 use store::{MemoryStore, Store, Transaction, Write};
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::task::JoinHandle;
 use xds::{Snapshot, Subscriber as _};
 
 pub(crate) struct World {
@@ -38,7 +38,7 @@ impl World {
             registry: registry.clone(),
             contents: Contents::default(),
             metrics: metrics.clone(),
-            turns: Semaphore::new(2),
+            turns: Turns::new(2),
             live_streams: Arc::default(),
         });
         let follower = tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone()));
