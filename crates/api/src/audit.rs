@@ -11,7 +11,7 @@ use std::{
 
 use http::Method;
 use model::Key;
-use store::Committed;
+use store::{Committed, Revision};
 
 use crate::{Peer, respond::Refusal};
 
@@ -66,6 +66,26 @@ pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, valid_for: O
         name,
         valid_for = valid_for.map(|valid_for| format!("{valid_for:?}")),
         "token issued"
+    );
+}
+
+/// A token that was revoked, or a key that was made or retired: `name` is the jti or the kid.
+pub(crate) fn tokens_changed(
+    caller: &Caller,
+    method: &'static str,
+    kind: &'static str,
+    name: &str,
+    revision: Revision,
+) {
+    tracing::info!(
+        target: "audit",
+        who = caller.who,
+        from = caller.from(),
+        method,
+        kind,
+        name,
+        revision = revision.to_string(),
+        "write accepted"
     );
 }
 

@@ -67,7 +67,7 @@ impl CorsPolicy {
 
     /// The origin of a request, if it is allowed what `route` names.
     pub(crate) fn allowed<'a>(&self, route: &Route, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-        let is_open = !matches!(route, Route::Tokens | Route::Bootstrap | Route::Config);
+        let is_open = !route.is_of_tokens() && !matches!(route, Route::Bootstrap | Route::Config);
         let mut origins = headers.get_all(ORIGIN).iter();
         let (origin, another) = (origins.next()?, origins.next());
         let is_allowed = another.is_none() && self.whole.is_match(origin.to_str().ok()?);
@@ -158,7 +158,8 @@ mod tests {
         let policy = CorsPolicy::new(&[".*".into()]).unwrap();
         let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static("http://a"))]);
         assert!(policy.allowed(&Route::Transactions, &headers).is_some());
-        for route in [Route::Tokens, Route::Bootstrap, Route::Config] {
+        let of_tokens = [Route::Tokens, Route::Revocations, Route::TokenKeys, Route::TokenKey("x".into())];
+        for route in [Route::Bootstrap, Route::Config].into_iter().chain(of_tokens) {
             assert!(policy.allowed(&route, &headers).is_none(), "{route:?}");
         }
     }

@@ -63,13 +63,15 @@ fn canonical(route: &Route) -> String {
         Route::Overviews { mesh } | Route::Insights { mesh } => ("", (mesh.clone(), None)),
         Route::Item(key) => (key.kind.path(), of(key)),
         Route::Overview(key) | Route::Insight(key) | Route::Inspection(key) => ("", of(key)),
+        Route::TokenKey(kid) => ("", (None, Some(kid.clone()))),
         _ => ("", (None, None)),
     };
     let encoded = |text: Option<String>| {
         text.unwrap_or_default().bytes().fold(String::new(), |path, byte| path + &format!("%{byte:02x}"))
     };
     let path = route.pattern().replace("{collection}", collection);
-    path.replace("{mesh}", &encoded(mesh)).replace("{name}", &encoded(name))
+    let name = encoded(name);
+    path.replace("{mesh}", &encoded(mesh)).replace("{name}", &name).replace("{kid}", &name)
 }
 
 /// The tags that a query filters by; `None` for what is no part of a URI.

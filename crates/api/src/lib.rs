@@ -6,7 +6,7 @@
 //!
 //! One request passes, in this order: the `Host` it asks for ([`HostPolicy`]), its path (`path`), its method, its origin,
 //! its content type, its body (`read`), and then what it wants (`write`, `transaction`, `retrieve`, `list`, `watch`,
-//! `inspection`, `index`, `tokens`, `bootstrap`).
+//! `inspection`, `index`, `tokens`, `token_changes`, `bootstrap`).
 //! Whatever refuses it is a `Refusal` (`respond`), so that every error has one shape and no internal message can leave.
 //! `request` is that order, in code.
 //!
@@ -37,6 +37,7 @@ mod request;
 mod respond;
 mod retrieve;
 mod serve;
+mod token_changes;
 mod tokens;
 mod transaction;
 mod validity;
@@ -57,12 +58,13 @@ pub use inspection::{
 };
 pub use limits::Limits;
 pub use serve::{Peer, serve};
+pub use token_changes::NewTokenKey;
 
 /// Everything that the routes need.
 pub struct Api {
     pub store: Arc<dyn store::Store>,
-    /// Signs what `POST /tokens` gives out.
-    pub keyring: Arc<identity::Keyring>,
+    /// Sign what `POST /tokens` gives out.
+    pub token_keys: Arc<dyn TokenKeys>,
     /// The control plane's CA certificate, for `GET /ca.pem`.
     pub ca_pem: String,
     /// The effective configuration for `GET /config`, with its secrets already masked.
@@ -81,6 +83,15 @@ pub struct Api {
     pub metrics: Arc<dyn RequestObserver>,
     /// For `GET /meshes/{mesh}/dataplanes/{name}/xds`.
     pub inspector: Arc<dyn Inspect>,
+}
+
+/// The keys that sign tokens, and what they accept.
+pub trait TokenKeys: Send + Sync + 'static {
+    /// As of the latest change that the store has acknowledged here.
+    fn keyring(&self) -> Arc<identity::Keyring>;
+
+    /// A new key, which counts once the store has it ([`store::TokenChange::PutKey`]).
+    fn generate(&self) -> Result<NewTokenKey, identity::SigningKeyError>;
 }
 
 /// Hears of every request that was answered.

@@ -48,6 +48,11 @@ pub(crate) fn require_json(headers: &HeaderMap, title: &'static str) -> Result<(
     Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, title, hint))
 }
 
+/// For what needs no body: one that says it has another is a web page's form.
+pub(crate) fn require_json_if_any(headers: &HeaderMap, title: &'static str) -> Result<(), Refusal> {
+    if headers.contains_key(CONTENT_TYPE) { require_json(headers, title) } else { Ok(()) }
+}
+
 /// What an answer is to be written in; JSON where nothing is asked for.
 pub(crate) fn accepted(headers: &HeaderMap, title: &'static str) -> Result<Format, Refusal> {
     let values: Vec<&str> =

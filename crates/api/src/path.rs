@@ -16,6 +16,10 @@ pub(crate) enum Route {
     Config,
     Ca,
     Tokens,
+    Revocations,
+    TokenKeys,
+    /// By its kid.
+    TokenKey(String),
     Bootstrap,
     Transactions,
     OpenApi,
@@ -50,7 +54,7 @@ pub(crate) struct NotUtf8;
 pub(crate) const READ: &[&str] = &["GET", "HEAD"];
 
 /// The routes that have no part of a client's choice.
-const FIXED: [(&str, Route); 8] = [
+const FIXED: [(&str, Route); 10] = [
     ("/", Route::Index),
     ("/bootstrap", Route::Bootstrap),
     ("/ca.pem", Route::Ca),
@@ -58,6 +62,8 @@ const FIXED: [(&str, Route); 8] = [
     ("/config", Route::Config),
     ("/openapi.json", Route::OpenApi),
     ("/tokens", Route::Tokens),
+    ("/tokens/keys", Route::TokenKeys),
+    ("/tokens/revocations", Route::Revocations),
     ("/transactions", Route::Transactions),
 ];
 
@@ -69,7 +75,7 @@ const INSPECTION: &str = "xds";
 /// A path as the documentation writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// `{mesh}` and `{name}` stand where clients put names of their own.
+    /// `{mesh}`, `{name}` and `{kid}` stand where clients put names of their own.
     pub(crate) path: String,
     /// What the path names if it is taken at its word.
     pub(crate) route: Route,
@@ -81,10 +87,12 @@ pub(crate) struct Template {
 pub(crate) fn templates() -> Vec<Template> {
     let fixed =
         FIXED.into_iter().map(|(path, route)| Template { path: path.to_owned(), route, others: Vec::new() });
+    let key = Route::TokenKey("{kid}".to_owned());
+    let key = Template { path: "/tokens/keys/{kid}".to_owned(), route: key, others: Vec::new() };
     let kinds = Kind::ALL.iter().flat_map(|kind| family(kind.scope(), kind.path(), kind.other_paths()));
     let overviews = family(Scope::Mesh, OVERVIEWS[0], &OVERVIEWS[1..]);
     let insights = family(Scope::Mesh, INSIGHTS, &[]);
-    fixed.chain(kinds).chain(overviews).chain(insights).chain([inspection()]).collect()
+    fixed.chain([key]).chain(kinds).chain(overviews).chain(insights).chain([inspection()]).collect()
 }
 
 fn inspection() -> Template {
@@ -124,7 +132,9 @@ fn route(segments: &[&str]) -> Option<Route> {
         return None;
     }
     match *segments {
-        [word] => fixed(word).or_else(|| collection_of(word, None)),
+        [word] => fixed(segments).or_else(|| collection_of(word, None)),
+        ["tokens", _] => fixed(segments),
+        ["tokens", "keys", kid] => Some(Route::TokenKey(kid.to_owned())),
         [collection, name] => Some(Route::Item(Key::new(kind(collection, Scope::Global)?, "", name))),
         ["meshes", mesh, collection] => {
             collection_of(collection, Some(mesh)).filter(|route| !route.is_of_meshes())
@@ -137,8 +147,8 @@ fn route(segments: &[&str]) -> Option<Route> {
     }
 }
 
-fn fixed(word: &str) -> Option<Route> {
-    let (_, route) = FIXED.iter().find(|(path, _)| path.strip_prefix('/') == Some(word))?;
+fn fixed(segments: &[&str]) -> Option<Route> {
+    let (_, route) = FIXED.iter().find(|(path, _)| path.split('/').skip(1).eq(segments.iter().copied()))?;
     Some(route.clone())
 }
 
@@ -191,9 +201,16 @@ impl Route {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Item(_) => &["GET", "HEAD", "PUT", "DELETE"],
+            Self::Revocations | Self::TokenKeys => &["GET", "HEAD", "POST"],
+            Self::TokenKey(_) => &["DELETE"],
             Self::Tokens | Self::Bootstrap | Self::Transactions => &["POST"],
             _ => READ,
         }
+    }
+
+    /// Whether it gives out tokens, or decides which hold.
+    pub(crate) fn is_of_tokens(&self) -> bool {
+        matches!(self, Self::Tokens | Self::Revocations | Self::TokenKeys | Self::TokenKey(_))
     }
 
     fn is_of_meshes(&self) -> bool {
@@ -208,6 +225,9 @@ impl Route {
             Self::Config => "/config",
             Self::Ca => "/ca.pem",
             Self::Tokens => "/tokens",
+            Self::Revocations => "/tokens/revocations",
+            Self::TokenKeys => "/tokens/keys",
+            Self::TokenKey(_) => "/tokens/keys/{kid}",
             Self::Bootstrap => "/bootstrap",
             Self::Transactions => "/transactions",
             Self::OpenApi => "/openapi.json",

@@ -21,7 +21,7 @@ use crate::{
     query::Query,
     read,
     respond::{Answer, Refusal, kuma_revision, title},
-    retrieve, tokens, transaction,
+    retrieve, token_changes, tokens, transaction,
     watch::{self, Closing, Watched},
     write,
 };
@@ -128,8 +128,8 @@ async fn answer(
 
 fn methods(api: &Api, route: &Route) -> &'static [&'static str] {
     match route {
-        Route::Item(_) if api.read_only.is_some() => READ,
-        Route::Transactions if api.read_only.is_some() => &[],
+        Route::Item(_) | Route::Revocations | Route::TokenKeys if api.read_only.is_some() => READ,
+        Route::Transactions | Route::TokenKey(_) if api.read_only.is_some() => &[],
         _ => route.methods(),
     }
 }
@@ -207,7 +207,14 @@ fn get(
         Route::Catalogue => index::catalogue(api, authority),
         Route::Config => index::config(api),
         Route::OpenApi => server.openapi.clone(),
-        Route::Ca | Route::Tokens | Route::Bootstrap | Route::Transactions | Route::Inspection(_) => {
+        Route::Revocations => token_changes::revocations(present),
+        Route::TokenKeys => token_changes::keys(present),
+        Route::Ca
+        | Route::Tokens
+        | Route::TokenKey(_)
+        | Route::Bootstrap
+        | Route::Transactions
+        | Route::Inspection(_) => {
             return Err(Refusal::not_found(title));
         }
     };
@@ -234,15 +241,25 @@ async fn change(
             let details = "This control plane gives out no tokens: dataplaneTokenServer.enabled is false.";
             Err(Refusal::new(StatusCode::NOT_FOUND, title::TOKEN, details))
         }
-        Route::Tokens if query.get("dryRun").is_some() => {
-            let details = "There is no dry run of a token: dryRun is for resources and transactions.";
-            Err(Refusal::bad_request(title::TOKEN, details))
+        _ if route.is_of_tokens() && query.get("dryRun").is_some() => {
+            let details = "There is no dry run of tokens: dryRun is for resources and transactions.";
+            Err(Refusal::bad_request(title::REQUEST, details))
         }
         Route::Tokens => {
             negotiate::require_json(headers, title::TOKEN)?;
             let body = read::body(&api.limits, headers, body, title::TOKEN).await?;
             tokens::issue(api, &caller, &body)
         }
+        Route::Revocations => {
+            negotiate::require_json(headers, title::REVOCATION)?;
+            let body = read::body(&api.limits, headers, body, title::REVOCATION).await?;
+            token_changes::revoke(api, caller, &body).await
+        }
+        Route::TokenKeys => {
+            negotiate::require_json_if_any(headers, title::TOKEN_KEYS)?;
+            token_changes::make_key(api, caller).await
+        }
+        Route::TokenKey(kid) => token_changes::retire_key(api, caller, kid).await,
         Route::Bootstrap => {
             negotiate::require_json(headers, title::BOOTSTRAP)?;
             let body = read::body(&api.limits, headers, body, title::BOOTSTRAP).await?;

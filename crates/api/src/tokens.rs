@@ -36,8 +36,8 @@ pub(crate) fn issue(api: &Api, caller: &Caller, body: &Bytes) -> Result<Answer, 
     }
     let valid_for = request.valid_for.as_deref().and_then(validity::parse);
     let (mesh, name) = (&request.mesh, &request.name);
-    let token = api
-        .keyring
+    let keyring = api.token_keys.keyring();
+    let token = keyring
         .issue_dataplane(mesh, name, valid_for, (api.now)(), &SystemRandom::new())
         .map_err(|error| Refusal::internal(title::TOKEN, &error))?;
     audit::token_issued(caller, mesh, name, valid_for);

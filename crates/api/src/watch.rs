@@ -87,7 +87,8 @@ pub(crate) fn watch(
         None => (now.number, Todo::Present { present, after: None }),
         Some(since) => {
             let mut changes = catch_up(&**store, since, now)?;
-            let at = changes.last().map_or(since.number, |last| last.revision);
+            // Not every revision has a change of a resource.
+            let at = changes.last().map_or(now.number, |last| last.revision.max(now.number));
             changes.retain(|change| watched.concerns(&change.key));
             (at, Todo::Changes(changes.into_iter()))
         }
@@ -215,8 +216,10 @@ impl Reader {
 
     /// `None` closes: the reader was so slow that history has gone on without it, or that it would cost too much.
     fn arrived(&mut self, pace: Pace) -> Option<Vec<Arc<Change>>> {
+        // Not every revision has a change of a resource, so what has been heard of counts, too: history holds all of it.
+        let heard = *self.revisions.borrow_and_update();
         let mut changes = self.store.changes(self.at).ok()?;
-        self.at = changes.last().map_or(self.at, |last| last.revision);
+        self.at = changes.last().map_or(heard, |last| last.revision.max(heard));
         changes.retain(|change| self.watched.concerns(&change.key));
         // One commit may change more than that, and is no fault of the reader; nor is what came at once while it waited.
         let first = changes.first().map(|change| change.revision);

@@ -7,37 +7,50 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use identity::{DataplaneClaims, Keyring, LEEWAY};
+use identity::{DataplaneClaims, LEEWAY, TokenError, TokenId};
 use model::ProxyId;
 use tracing::info;
 use xds::{Authority, Node, Refusal};
 
 use crate::{
+    admissions::{Admissions, AdmittedFeed},
     feed::{Feed, Planner},
     record::Recorder,
+    token_keys::StoredTokenKeys,
 };
 
 pub struct Streams {
-    pub keyring: Arc<Keyring>,
+    pub token_keys: Arc<StoredTokenKeys>,
+    pub admissions: Arc<Admissions>,
     pub planner: Arc<Planner>,
     pub recorder: Arc<Recorder>,
 }
 
-impl Authority for Streams {
-    type Peer = DataplaneClaims;
-    type Subscriber = Feed;
+/// Who has brought a token that holds.
+#[derive(Debug)]
+pub struct Peer {
+    claims: DataplaneClaims,
+    token: TokenId,
+}
 
-    fn authenticate(&self, authorization: Option<&str>, _: SocketAddr) -> Result<DataplaneClaims, Refusal> {
+impl Authority for Streams {
+    type Peer = Peer;
+    type Subscriber = AdmittedFeed;
+
+    fn authenticate(&self, authorization: Option<&str>, _: SocketAddr) -> Result<Peer, Refusal> {
         let Some(token) = authorization else {
             let sentence = "a dataplane token is required, and only one: make it with `kumactl generate dataplane-token` \
                             and give it to kuma-dp with --dataplane-token-file";
             return Err(Refusal::Unauthenticated(sentence.to_owned()));
         };
-        let verdict = self.keyring.verify_dataplane(token, SystemTime::now());
-        verdict.map_err(|error| Refusal::Unauthenticated(error.to_string()))
+        let keyring = self.token_keys.keyring();
+        let claims = keyring.verify_dataplane(token, SystemTime::now()).map_err(refusal)?;
+        let token = keyring.token_id(token).map_err(refusal)?;
+        Ok(Peer { claims, token })
     }
 
-    async fn subscribe(&self, peer: DataplaneClaims, node: &Node) -> Result<Feed, Refusal> {
+    async fn subscribe(&self, peer: Peer, node: &Node) -> Result<AdmittedFeed, Refusal> {
+        let Peer { claims: peer, token } = peer;
         let proxy: ProxyId = node.id.parse().map_err(|error| {
             Refusal::InvalidArgument(format!("the node id {:?} is not <mesh>.<name>: {error}", node.id))
         })?;
@@ -50,10 +63,17 @@ impl Authority for Streams {
         if !self.planner.registry.published().world.knows_mesh(&proxy.mesh) {
             return Err(Refusal::NotFound(format!("there is no mesh {}; apply it first", proxy.mesh)));
         }
+        let admission = self.admissions.admit(token).map_err(refusal)?;
         info!(mesh = %proxy.mesh, name = %proxy.name, envoy = %node.version, "a proxy connected");
         let subscription = self.recorder.open(&proxy);
-        Ok(Feed::new(self.planner.clone(), proxy, subscription, expiry(&peer)))
+        let feed = Feed::new(self.planner.clone(), proxy, subscription, expiry(&peer));
+        Ok(AdmittedFeed { feed, admission })
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err takes")]
+fn refusal(error: TokenError) -> Refusal {
+    Refusal::Unauthenticated(error.to_string())
 }
 
 /// When a stream that this token has opened ends. A token without an end holds for ever.

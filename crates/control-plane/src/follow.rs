@@ -27,19 +27,25 @@ pub fn whole_world(present: &Present) -> World {
 pub async fn follow(store: Arc<dyn Store>, registry: Arc<Registry>, recorder: Arc<Recorder>) {
     let mut revisions = store.revisions();
     loop {
-        take(&*store, &registry, &recorder);
+        // Before the changes are asked for, so that they are at least all up to this number.
+        let heard = *revisions.borrow_and_update();
+        take(&*store, heard, &registry, &recorder);
         if revisions.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn take(store: &dyn Store, registry: &Registry, recorder: &Recorder) {
+fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder) {
     let at = Instant::now();
     let before = registry.published();
     match store.changes(before.revision) {
         Ok(changes) => {
-            let Some(revision) = changes.last().map(|change| change.revision) else { return };
+            // A change of the tokens has a revision, but is no change of the world.
+            let revision = changes.last().map_or(heard, |change| change.revision.max(heard));
+            if revision == before.revision {
+                return;
+            }
             let next = changes.iter().map(|it| Change { key: it.key.clone(), spec: it.spec.clone() });
             let (world, parts) = before.world.apply(next);
             debug!(revision, parts = parts.len(), "the world is at a new revision");

@@ -5,8 +5,12 @@
 //! in [`contents`]; the xds crate talks to Envoy; [`record`] keeps what Envoy answered, and [`inspect`] tells whoever
 //! asks what a proxy should have and has. [`run`] puts them together.
 //!
+//! A revoked token and a retired key come the same way, by a revision: [`token_keys`] has the keyring of the present, and
+//! [`admissions`] ends the streams whose token it refuses.
+//!
 //! The rules of what a proxy gets live in `plan`, those of the protocol in `xds`, those of the API in `api`: none here.
 
+pub mod admissions;
 pub mod authority;
 pub mod config;
 pub mod contents;
@@ -24,4 +28,5 @@ pub mod run;
 pub mod secrets;
 mod supervise;
 pub mod tls;
+pub mod token_keys;
 pub mod work_dir;

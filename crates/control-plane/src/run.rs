@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    admissions::Admissions,
     authority::Streams,
     config::{self, Config, StoreKind},
     contents::Contents,
@@ -51,8 +52,8 @@ pub async fn run(
     let store = open_store(&config, work_dir.path(), &rng).await?;
 
     let key_path = or_within(&config.general.secrets_key_file, work_dir.path(), "secrets.key");
-    let Secrets { ca, keyring } = secrets::open(&*store, &key_path, &rng, SystemTime::now()).await?;
-    secrets::keep_admin_token(work_dir.path(), &keyring, &rng, SystemTime::now())?;
+    let Secrets { ca, token_keys } = secrets::open(&store, &key_path, &rng, SystemTime::now()).await?;
+    secrets::keep_admin_token(work_dir.path(), &token_keys.keyring(), &rng, SystemTime::now())?;
     let ca_pem = ca.certificate_pem().to_owned();
     work_dir.write_ca(&ca_pem).context("ca.pem cannot be written into the work directory")?;
     apply_default_mesh(&*store, &config.defaults_mesh).await?;
@@ -74,7 +75,13 @@ pub async fn run(
         live_streams: Arc::default(),
     });
     let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });
-    let streams = Streams { keyring: keyring.clone(), planner, recorder: recorder.clone() };
+    let admissions = Arc::new(Admissions::new(token_keys.clone()));
+    let streams = Streams {
+        token_keys: token_keys.clone(),
+        admissions: admissions.clone(),
+        planner,
+        recorder: recorder.clone(),
+    };
     let tls = ServerTls::new(ca, server_names(&config))?;
 
     let mut running = Running::new(stop.clone());
@@ -86,7 +93,7 @@ pub async fn run(
     });
     let api = api::router(api::Api {
         store: store.clone(),
-        keyring,
+        token_keys: token_keys.clone(),
         ca_pem: ca_pem.clone(),
         config: config::show(&config),
         version,
@@ -107,6 +114,8 @@ pub async fn run(
     running.spawn_http("the API", listeners.api, &api);
     running.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));
     running.spawn_background(follow(store.clone(), registry, recorder.clone()));
+    let tokens = secrets::follow_tokens(store.clone(), token_keys, admissions, work_dir.path().to_owned());
+    running.spawn_background(tokens);
     running.spawn_background(tls.renew());
     let recording = recorder.clone();
     running.spawn_background(async move { recording.run().await });

@@ -9,16 +9,20 @@ use std::{
 };
 
 use identity::{
-    AuthorityError, CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, ControlPlaneCa, Keyring, KeyringError, Role,
-    SealError, SecretsKey, SecureRandom, SigningKey, SigningKeyError, TOKEN_KEYS, TokenError,
+    AuthorityError, CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, ControlPlaneCa, Keyring, Role, SealError,
+    SecretsKey, SecureRandom, SystemRandom, TokenError,
 };
 use store::{Store, StoreError};
 
-use crate::work_dir::WorkDir;
+use crate::{
+    admissions::Admissions,
+    token_keys::{StoredTokenKeys, TokenKeysError, sealed_key},
+    work_dir::WorkDir,
+};
 
 pub struct Secrets {
     pub ca: ControlPlaneCa,
-    pub keyring: Arc<Keyring>,
+    pub token_keys: Arc<StoredTokenKeys>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +39,7 @@ pub enum SecretsError {
     #[error("the store's secrets do not open under {path}: {reason}")]
     Ca { path: PathBuf, reason: AuthorityError },
     #[error("the store's token keys do not open under {path}: {reason}")]
-    SigningKey { path: PathBuf, reason: SigningKeyError },
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
+    TokenKeys { path: PathBuf, reason: TokenKeysError },
     #[error("the secrets cannot be read: {0}")]
     Store(#[from] StoreError),
     #[error("the admin token {path} cannot be made: {reason}")]
@@ -46,21 +48,23 @@ pub enum SecretsError {
 
 /// Opens what is there and makes what is not. `key_path` is a file of 32 bytes that only this user may read.
 pub async fn open(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     key_path: &Path,
     rng: &dyn SecureRandom,
     now: SystemTime,
 ) -> Result<Secrets, SecretsError> {
-    let key = secrets_key(store, key_path, rng).await?;
-    let ca = control_plane_ca(store, &key, rng, now)
+    let key = secrets_key(&**store, key_path, rng).await?;
+    let ca = control_plane_ca(&**store, &key, rng, now)
         .await
         .map_err(|error| error.or_at(|reason| SecretsError::Ca { path: key_path.to_owned(), reason }))?;
-    let signing_keys = signing_keys(store, &key, rng).await.map_err(|error| {
-        error.or_at(|reason| SecretsError::SigningKey { path: key_path.to_owned(), reason })
-    })?;
-    let signs = signing_keys.first().map(|key| key.kid().to_owned()).unwrap_or_default();
-    let keyring = Keyring::new(signing_keys, &signs, ca.fingerprint())?;
-    Ok(Secrets { ca, keyring: Arc::new(keyring) })
+    let unusable = |reason| SecretsError::TokenKeys { path: key_path.to_owned(), reason };
+    if store.present().tokens().keys().is_empty() {
+        let first = sealed_key(&key, rng).map_err(|error| unusable(error.into()))?;
+        store.put_first_token_key(&first.kid, first.sealed).await?;
+    }
+    let fingerprint = ca.fingerprint().to_owned();
+    let token_keys = StoredTokenKeys::open(store.clone(), key, fingerprint).map_err(unusable)?;
+    Ok(Secrets { ca, token_keys: Arc::new(token_keys) })
 }
 
 /// Makes the file `admin-token` in the work directory, if it is not there or its token no longer holds (the keys are others
@@ -84,6 +88,39 @@ pub fn keep_admin_token(
         }
     };
     keep().map_err(|reason| SecretsError::AdminToken { path: path.clone(), reason: reason.to_string() })
+}
+
+/// Carries out what a change of the tokens asks for beyond refusing them: ends the streams concerned, and replaces the admin
+/// token if it was among them. Returns when the store is gone.
+pub async fn follow_tokens(
+    store: Arc<dyn Store>,
+    token_keys: Arc<StoredTokenKeys>,
+    admissions: Arc<Admissions>,
+    work_dir: PathBuf,
+) {
+    let mut revisions = store.revisions();
+    let mut seen = None;
+    loop {
+        let keyring = token_keys.keyring();
+        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &keyring)) {
+            seen = Some(keyring.clone());
+            admissions.catch_up();
+            renew_admin_token(work_dir.clone(), keyring).await;
+        }
+        if revisions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The next change, or the next start, tries again.
+async fn renew_admin_token(work_dir: PathBuf, keyring: Arc<Keyring>) {
+    let keep = move || keep_admin_token(&work_dir, &keyring, &SystemRandom::new(), SystemTime::now());
+    match tokio::task::spawn_blocking(keep).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the admin token is not renewed"),
+        Err(error) => tracing::error!(%error, "the admin token is not renewed"),
+    }
 }
 
 /// A key is made only for a store that has no secrets yet: under a new key the old ones would be lost.
@@ -135,20 +172,4 @@ async fn control_plane_ca(
         kept.await.map_err(Failure::Store)?
     };
     ControlPlaneCa::open(&sealed, key).map_err(Failure::Secret)
-}
-
-async fn signing_keys(
-    store: &dyn Store,
-    key: &SecretsKey,
-    rng: &dyn SecureRandom,
-) -> Result<Vec<SigningKey>, Failure<SigningKeyError>> {
-    let mut known = store.secrets(TOKEN_KEYS).await.map_err(Failure::Store)?;
-    if known.is_empty() {
-        let fresh = SigningKey::generate(rng).map_err(Failure::Secret)?;
-        let sealed = fresh.seal(key, rng).map_err(Failure::Secret)?;
-        let kept =
-            store.put_secret_if_absent(TOKEN_KEYS, fresh.kid(), sealed).await.map_err(Failure::Store)?;
-        known.push((fresh.kid().to_owned(), kept));
-    }
-    known.iter().map(|(kid, sealed)| SigningKey::open(kid, sealed, key).map_err(Failure::Secret)).collect()
 }

@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use model::{Kind, Scope};
 use reqwest::{Method, StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
@@ -20,6 +20,24 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) struct Client {
     address: Url,
     http: Http,
+}
+
+/// Which token is meant.
+#[derive(Clone, Copy)]
+pub(crate) enum Token<'a> {
+    /// A secret: it goes into the request and nowhere else.
+    Itself(&'a str),
+    /// Its claim `jti`.
+    Id(&'a str),
+}
+
+/// A key whose tokens are accepted.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TokenKey {
+    pub(crate) kid: String,
+    /// Whether it is the one that new tokens are signed with.
+    #[serde(default)]
+    pub(crate) signs: bool,
 }
 
 /// Why the control plane did not do what it was asked.
@@ -219,20 +237,67 @@ impl Client {
         }
     }
 
-    async fn items(&self, url: Url) -> Result<Vec<Value>, ClientError> {
+    /// Has the control plane refuse a token from now on, and returns its id.
+    pub(crate) async fn revoke(&self, token: Token<'_>) -> Result<String, ClientError> {
         #[derive(Deserialize)]
-        struct List {
-            #[serde(default)]
-            items: Option<Vec<Value>>,
+        struct Revoked {
+            jti: String,
         }
-        let answer = self.ask(Method::GET, url.clone(), None).await?;
+        let body = match token {
+            Token::Itself(token) => json!({"token": token}),
+            Token::Id(jti) => json!({"jti": jti}),
+        };
+        let url = self.url(&["tokens", "revocations"])?;
+        let Revoked { jti } = self.answered(Method::POST, url, Some(&body)).await?;
+        Ok(jti)
+    }
+
+    /// The keys whose tokens are accepted, the oldest first.
+    pub(crate) async fn token_keys(&self) -> Result<Vec<TokenKey>, ClientError> {
+        self.items(self.url(&["tokens", "keys"])?).await
+    }
+
+    /// The kid of a new key, which signs from now on.
+    pub(crate) async fn make_token_key(&self) -> Result<String, ClientError> {
+        #[derive(Deserialize)]
+        struct Made {
+            kid: String,
+        }
+        let Made { kid } = self.answered(Method::POST, self.url(&["tokens", "keys"])?, None).await?;
+        Ok(kid)
+    }
+
+    /// Whether there was such a key.
+    pub(crate) async fn retire_token_key(&self, kid: &str) -> Result<bool, ClientError> {
+        let answer = self.ask(Method::DELETE, self.url(&["tokens", "keys", kid])?, None).await?;
+        match answer.status {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND if Refusal::read(&answer).is_some() => Ok(false),
+            _ => Err(ClientError::unexpected(&answer)),
+        }
+    }
+
+    async fn items<T: DeserializeOwned>(&self, url: Url) -> Result<Vec<T>, ClientError> {
+        #[derive(Deserialize)]
+        struct List<T> {
+            items: Option<Vec<T>>,
+        }
+        let List { items } = self.answered(Method::GET, url, None).await?;
+        Ok(items.unwrap_or_default())
+    }
+
+    /// What is answered with status 200.
+    async fn answered<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        json: Option<&Value>,
+    ) -> Result<T, ClientError> {
+        let answer = self.ask(method, url.clone(), json).await?;
         if answer.status != StatusCode::OK {
             return Err(ClientError::unexpected(&answer));
         }
-        match serde_json::from_slice::<List>(&answer.body) {
-            Ok(list) => Ok(list.items.unwrap_or_default()),
-            Err(error) => Err(unreadable(&url, &error)),
-        }
+        serde_json::from_slice(&answer.body).map_err(|error| unreadable(&url, &error))
     }
 
     async fn ask(&self, method: Method, url: Url, json: Option<&Value>) -> Result<Answer, ClientError> {

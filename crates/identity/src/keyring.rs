@@ -36,6 +36,24 @@ pub enum KeyringError {
     SigningKeyMissing { kid: String },
 }
 
+/// What names a token without being one: all that is kept of a token that was revoked, or that has opened a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenId {
+    pub jti: String,
+    /// Of the key that signed it.
+    pub kid: String,
+    /// When it ends, in seconds since 1970; never, if absent.
+    pub exp: Option<u64>,
+}
+
+/// A token's id as a person has copied it: the hyphenated UUID, in lower case as tokens have it. `None` for any other text,
+/// most of all for a token.
+pub fn read_jti(text: &str) -> Option<String> {
+    const HYPHENATED_CHARS: usize = 36;
+    let uuid = uuid::Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED_CHARS)?;
+    Some(uuid.to_string())
+}
+
 /// The signing keys, the one that signs, what was revoked, and the CA that tokens name.
 #[derive(Debug, Clone)]
 pub struct Keyring {
@@ -76,6 +94,28 @@ impl Keyring {
     pub fn with_revoked(mut self, jtis: impl IntoIterator<Item = String>) -> Self {
         self.revoked = jtis.into_iter().collect();
         self
+    }
+
+    /// Whether a token that was accepted before still is, as far as it depends on revocations and keys. Its end is the
+    /// caller's to watch.
+    pub fn still_accepts(&self, token: &TokenId) -> Result<(), TokenError> {
+        if !self.keys.contains_key(&token.kid) {
+            return Err(TokenError::UnknownKey { kid: token.kid.clone() });
+        }
+        if self.revoked.contains(&token.jti) {
+            return Err(TokenError::Revoked { jti: token.jti.clone() });
+        }
+        Ok(())
+    }
+
+    /// The tokens that are revoked here and were not in an earlier keyring, by jti.
+    pub fn revoked_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a str> {
+        self.revoked.difference(&before.revoked).map(String::as_str)
+    }
+
+    /// The keys of an earlier keyring that are no more, by kid.
+    pub fn retired_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a str> {
+        before.kids().filter(|kid| !self.keys.contains_key(*kid))
     }
 
     /// The kid that new tokens carry.
@@ -143,14 +183,17 @@ impl Keyring {
         }
     }
 
-    /// The id of a token of either kind that one of these keys signed, ended or revoked as it may be: all that a
-    /// revocation keeps of a token.
-    pub fn token_id(&self, presented: &str) -> Result<String, TokenError> {
-        match self.read(presented)? {
-            Claims::Dataplane(claims) => Ok(claims.jti),
-            Claims::Admin(claims) => Ok(claims.jti),
-            Claims::Unknown => Err(TokenError::Malformed { reason: "its audience is not known here" }),
-        }
+    /// The id of a token of either kind that one of these keys signed, ended or revoked as it may be.
+    pub fn token_id(&self, presented: &str) -> Result<TokenId, TokenError> {
+        let (jti, exp) = match self.read(presented)? {
+            Claims::Dataplane(claims) => (claims.jti, claims.exp),
+            Claims::Admin(claims) => (claims.jti, claims.exp),
+            Claims::Unknown => {
+                return Err(TokenError::Malformed { reason: "its audience is not known here" });
+            }
+        };
+        let kid = self.key_of(without_scheme(presented))?.kid().to_owned();
+        Ok(TokenId { jti, kid, exp })
     }
 
     fn sign(&self, claims: &Claims) -> Result<String, TokenError> {

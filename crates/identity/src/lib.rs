@@ -7,7 +7,8 @@
 //! The story of one connection: at its first start the control plane makes a [`ControlPlaneCa`] and a [`SigningKey`], both
 //! kept under a [`SecretsKey`]. From the CA it signs itself a [`ServerCertificate`] at every start. A [`Keyring`] issues a
 //! token whose `ca` claim is the CA's fingerprint, so that the token alone tells a new machine whom to trust; when a proxy
-//! comes with it, [`Keyring::verify_dataplane`] says which one it is, or why not.
+//! comes with it, [`Keyring::verify_dataplane`] says which one it is, or why not. What is kept of a token is its
+//! [`TokenId`]: by it one is revoked, and the stream found that it has opened.
 
 mod authority;
 mod claims;
@@ -18,7 +19,7 @@ mod token_error;
 
 pub use authority::{AuthorityError, ControlPlaneCa, ServerCertificate, spki_fingerprint};
 pub use claims::{AdminClaims, DataplaneClaims, Role};
-pub use keyring::{Keyring, KeyringError, LEEWAY};
+pub use keyring::{Keyring, KeyringError, LEEWAY, TokenId, read_jti};
 pub use seal::{SealError, SecretsKey};
 pub use signing_key::{SigningKey, SigningKeyError};
 pub use token_error::TokenError;
@@ -32,5 +33,5 @@ pub const CONTROL_PLANE_CA: &str = "control-plane-ca";
 /// The name of the one secret in the scope [`CONTROL_PLANE_CA`].
 pub const CONTROL_PLANE_CA_NAME: &str = "current";
 
-/// Where the token signing keys are kept among the store's secrets: this scope, and in it each key's `kid` as the name.
+/// The scope under which a token signing key is sealed; within it each key's `kid` is the name.
 pub const TOKEN_KEYS: &str = "token-keys";

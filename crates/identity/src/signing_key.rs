@@ -44,8 +44,7 @@ impl SigningKey {
         Ok(Self { kid: format!("{:08x}", u32::from_be_bytes(kid)), secret })
     }
 
-    /// Eight lowercase hexadecimal digits: its name in a token's header, and among the secrets of the scope
-    /// [`TOKEN_KEYS`].
+    /// Eight lowercase hexadecimal digits: its name in a token's header, and where it is kept.
     pub fn kid(&self) -> &str {
         &self.kid
     }

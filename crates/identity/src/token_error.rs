@@ -17,7 +17,7 @@ pub enum TokenError {
     },
     #[error(
         "the token was signed with the key `{kid}`, which this control plane does not have (it was retired, or the token is \
-         another control plane's): generate a new token here"
+         another control plane's): generate a new token here (a dataplane's goes into the file that kuma-dp reads)"
     )]
     UnknownKey { kid: String },
     #[error(
@@ -44,7 +44,10 @@ pub enum TokenError {
         /// Its `iat`, in seconds since 1970.
         at: u64,
     },
-    #[error("the token was revoked: generate a new one if its holder may still connect")]
+    #[error(
+        "the token was revoked: if its holder may still connect, generate a new one (a dataplane's goes into the file that \
+         kuma-dp reads)"
+    )]
     Revoked {
         /// The token's id.
         jti: String,

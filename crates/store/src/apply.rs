@@ -11,6 +11,7 @@ use rpds::RedBlackTreeMapSync;
 
 use crate::{
     Change, Committed, Entry, Outcome, Precondition, Present, Revision, StoreError, Transaction, Write,
+    tokens::TokenEffects,
 };
 
 /// All that is kept. Cheap to clone: the maps are persistent.
@@ -35,6 +36,7 @@ pub(crate) struct Effects {
     /// The Dataplanes whose insight was put or has gone.
     pub(crate) insights: BTreeSet<Key>,
     pub(crate) secrets: BTreeSet<SecretKey>,
+    pub(crate) tokens: TokenEffects,
 }
 
 /// The scope of the secrets that belong to a mesh and go with it. No name of a mesh has a slash.
@@ -61,7 +63,10 @@ impl State {
 
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.insights.is_empty() && self.secrets.is_empty()
+        self.changes.is_empty()
+            && self.insights.is_empty()
+            && self.secrets.is_empty()
+            && self.tokens.is_empty()
     }
 }
 

@@ -15,6 +15,7 @@ mod present;
 mod published;
 mod rehearsal;
 mod tag_index;
+mod tokens;
 mod transaction;
 
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -28,6 +29,10 @@ pub use history::Retention;
 pub use memory::MemoryStore;
 pub use present::{Entry, Present};
 pub use rehearsal::{Rehearsal, rehearse};
+pub use tokens::{
+    REVOCATIONS_MAX, Revocation, Sealed, TOKEN_KEYS_MAX, TokenChange, TokenKey, TokenOutcome, Tokens,
+    TokensChanged,
+};
 pub use transaction::{Change, Committed, NotARevision, Outcome, Precondition, Revision, Transaction, Write};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -43,7 +48,8 @@ pub trait Store: Send + Sync + 'static {
     /// All of it or nothing, as one revision, durable when this returns. A transaction that changes nothing takes none.
     fn commit(&self, transaction: Transaction) -> BoxFuture<'_, Result<Committed, StoreError>>;
 
-    /// What changed after `since`, in commit order.
+    /// What of the resources changed after `since`, in commit order. A revision that changed something else is not in it:
+    /// whoever was woken by a number has heard everything up to that number.
     ///
     /// # Errors
     /// [`HistoryGone`] when history does not reach back that far (or `since` is of the future): start from
@@ -68,6 +74,19 @@ pub trait Store: Send + Sync + 'static {
         name: &str,
         sealed: Vec<u8>,
     ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>>;
+
+    /// Changes which tokens hold ([`Present::tokens`]), as one revision, durable when this returns. What changes nothing
+    /// takes none. On some of these occasions revocations are forgotten, of tokens that have ended before `ended_before` (in
+    /// seconds since 1970), which must be so long ago that every machine's clock agrees.
+    fn change_tokens(
+        &self,
+        change: TokenChange,
+        ended_before: u64,
+    ) -> BoxFuture<'_, Result<TokensChanged, StoreError>>;
+
+    /// Keeps the first key that signs tokens, unless there is one already. It takes no revision: nothing was signed
+    /// before it.
+    fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Replaces the insights of these Dataplanes in one batch; those of a Dataplane that does not exist are dropped.
     /// Insights have no revision, and they go with their Dataplane.

@@ -7,10 +7,11 @@ use tokio::sync::watch;
 
 use crate::{
     BoxFuture, Change, Committed, HistoryGone, NamedSecrets, Present, Retention, Revision, Store, StoreError,
-    Transaction,
+    TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
     history::History,
     published::Published,
+    tokens,
 };
 
 pub struct MemoryStore {
@@ -81,6 +82,26 @@ impl Store for MemoryStore {
         let key = SecretKey { scope: scope.into(), name: name.into() };
         Box::pin(async move {
             self.write(|state, effects| apply::put_secret_if_absent(state, effects, key, sealed))
+        })
+    }
+
+    fn change_tokens(
+        &self,
+        change: TokenChange,
+        ended_before: u64,
+    ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
+        Box::pin(async move {
+            self.write(|state, effects| Ok(tokens::change_tokens(state, effects, change, ended_before)))
+        })
+    }
+
+    fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let kid = kid.to_owned();
+        Box::pin(async move {
+            self.write(|state, effects| {
+                tokens::put_first_token_key(state, effects, kid, sealed);
+                Ok(())
+            })
         })
     }
 

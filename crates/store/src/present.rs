@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::{DataplaneInsight, Key, Kind, Spec, Tags};
 use rpds::RedBlackTreeMapSync;
 
-use crate::{Revision, tag_index::TagIndex};
+use crate::{Revision, Tokens, tag_index::TagIndex};
 
 /// One stored entity.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,7 @@ pub struct Present {
     pub(crate) insights: RedBlackTreeMapSync<Key, Arc<DataplaneInsight>>,
     /// What was deleted, and at which revision, as far back as history reaches; gone again once it is re-created.
     pub(crate) tombstones: RedBlackTreeMapSync<Key, u64>,
+    pub(crate) tokens: Arc<Tokens>,
     tags: TagIndex,
 }
 
@@ -39,6 +40,7 @@ impl Present {
             resources: RedBlackTreeMapSync::new_sync(),
             insights: RedBlackTreeMapSync::new_sync(),
             tombstones: RedBlackTreeMapSync::new_sync(),
+            tokens: Arc::default(),
             tags: TagIndex::default(),
         }
     }
@@ -154,5 +156,10 @@ impl Present {
     /// Every tombstone that history still knows, by key.
     pub fn tombstones(&self) -> impl Iterator<Item = &Key> {
         self.tombstones.keys()
+    }
+
+    /// Which tokens hold. The same `Arc` as long as nothing about them changes.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
     }
 }

@@ -4,6 +4,7 @@ mod documented;
 mod durability;
 mod http_api_page;
 mod links;
+mod lost_token;
 mod mesh;
 mod refusals;
 mod shop;

@@ -20,6 +20,7 @@ use crate::{
 const CONTROL_PLANE: &str = "ControlPlane";
 const TRANSACTION: &str = "Transaction";
 const PROXY_START: &str = "ProxyStart";
+const TOKEN_VALIDITY: &str = "TokenValidity";
 
 /// In the order in which a reader meets them.
 pub(super) fn tags() -> Vec<Value> {
@@ -30,6 +31,7 @@ pub(super) fn tags() -> Vec<Value> {
         (INSPECTION_TYPE, "What a proxy should have in Envoy's own terms, what it has, and why not."),
         (TRANSACTION, "Many changes as one."),
         (PROXY_START, "What a proxy needs before it can connect."),
+        (TOKEN_VALIDITY, "Which tokens hold."),
         (CONTROL_PLANE, "The control plane itself."),
     ];
     let others = others.map(|(name, description)| (name, description.to_owned()));
@@ -48,7 +50,7 @@ pub(super) fn operation(template: &Template, method: &str) -> Value {
     let parameters = path_parameters(path).chain(parameters(route, method).iter().copied());
     let parameters: Vec<Value> = parameters.map(Parameter::reference).collect();
     let mut operation = json!({
-        "operationId": format!("{}{}", method.to_lowercase(), noun.in_an_id()),
+        "operationId": format!("{}{}", method.to_lowercase(), noun.in_an_id(method)),
         "tags": [noun.tag],
         "summary": summary,
         "description": format!("{description}{}", spellings(others)),
@@ -94,6 +96,9 @@ impl Noun {
             Route::OpenApi => alone("OpenApi", CONTROL_PLANE),
             Route::Tokens => alone("Token", PROXY_START),
             Route::Bootstrap => alone("Bootstrap", PROXY_START),
+            Route::Revocations => Self { type_name: "TokenRevocation", plural: "List", tag: TOKEN_VALIDITY },
+            Route::TokenKeys => Self { type_name: "TokenKey", plural: "List", tag: TOKEN_VALIDITY },
+            Route::TokenKey(_) => alone("TokenKey", TOKEN_VALIDITY),
             Route::Transactions => alone("Transaction", TRANSACTION),
             Route::Collection { kind, mesh } => of_type(kind.name(), mesh),
             Route::Item(key) => one(key.kind.name()),
@@ -105,8 +110,10 @@ impl Noun {
         }
     }
 
-    fn in_an_id(&self) -> String {
-        format!("{}{}", self.type_name, self.plural)
+    /// What is posted to a list is one.
+    fn in_an_id(&self, method: &str) -> String {
+        let plural = if method == "POST" { "" } else { self.plural };
+        format!("{}{plural}", self.type_name)
     }
 
     /// The name of the schema of what a GET answers.
@@ -160,6 +167,25 @@ fn words(route: &Route, type_name: &str, method: &str) -> (String, &'static str)
             "By its token a proxy proves whose it is. The token is in the answer and nowhere else. 404 where \
              `dataplaneTokenServer.enabled` is false.",
         ),
+        Route::Revocations if method == "POST" => alone(
+            "Revoke a token",
+            "It is refused from now on, and the stream that it has opened ends. Of a token that is given only its id and \
+             its end are kept. It is no error if it is revoked already. 409 if as many are revoked as can be.",
+        ),
+        Route::Revocations => alone(
+            "List the revoked tokens",
+            "By id. A token that has ended is forgotten after a while, and so is one whose signing key was retired.",
+        ),
+        Route::TokenKeys if method == "POST" => alone(
+            "Make a new signing key",
+            "It signs from now on; those before it still verify. 409 if there are as many as can be.",
+        ),
+        Route::TokenKeys => alone("List the signing keys", "The oldest first: the last signs."),
+        Route::TokenKey(_) => alone(
+            "Retire a signing key",
+            "What it has signed is refused from now on, and the streams that were opened with it end. 409 if it is the one \
+             that signs.",
+        ),
         Route::Bootstrap => alone(
             "Make the configuration with which a proxy's Envoy starts",
             "404 until the Dataplane has been created.",
@@ -192,7 +218,7 @@ fn words_of_item(kind: Kind, method: &str) -> (String, &'static str) {
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {
-    let all = [("{mesh}", Parameter::Mesh), ("{name}", Parameter::Name)];
+    let all = [("{mesh}", Parameter::Mesh), ("{name}", Parameter::Name), ("{kid}", Parameter::Kid)];
     all.into_iter().filter(|(placeholder, _)| path.contains(placeholder)).map(|(_, parameter)| parameter)
 }
 
@@ -222,6 +248,7 @@ fn request_body(route: &Route, method: &str) -> Option<Value> {
         (Route::Transactions, _) => json_or_yaml("Transaction"),
         (Route::Tokens, _) => json_alone("TokenRequest"),
         (Route::Bootstrap, _) => json_alone("BootstrapRequest"),
+        (Route::Revocations, "POST") => json_alone("TokenRevocationRequest"),
         _ => return None,
     };
     Some(json!({"required": true, "content": content}))
@@ -286,6 +313,15 @@ fn done(route: &Route, noun: &Noun, method: &str) -> Vec<(StatusCode, Value)> {
             let content = json!({"application/json": {"schema": component("schemas", "TransactionResult")}});
             vec![ok("Everything was done.", &[Header::Warning], Some(content))]
         }
+        (Route::Revocations, "POST") => {
+            let content = json!({"application/json": {"schema": component("schemas", "TokenRevoked")}});
+            vec![ok("The token is revoked.", &[], Some(content))]
+        }
+        (Route::TokenKeys, "POST") => {
+            let content = json!({"application/json": {"schema": component("schemas", "TokenKeyMade")}});
+            vec![ok("The key signs.", &[], Some(content))]
+        }
+        (Route::TokenKey(_), _) => vec![ok("The key is retired.", &[], None)],
         _ => vec![ok("What was asked for.", &[Header::Vary], Some(json_or_yaml(&noun.schema())))],
     }
 }
@@ -327,7 +363,7 @@ fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
     if is_read && *route != Route::Ca {
         statuses.push(StatusCode::NOT_ACCEPTABLE);
     }
-    if is_read && is_one || matches!(route, Route::Tokens | Route::Bootstrap) {
+    if is_read && is_one || matches!(route, Route::Tokens | Route::Bootstrap | Route::TokenKey(_)) {
         statuses.push(StatusCode::NOT_FOUND);
     }
     if is_read && matches!(route, Route::Item(_) | Route::Collection { .. }) {
@@ -339,7 +375,13 @@ fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
     if !is_read && matches!(route, Route::Item(_) | Route::Transactions) {
         statuses.extend([StatusCode::METHOD_NOT_ALLOWED, StatusCode::PRECONDITION_FAILED]);
     }
-    if matches!(method, "PUT" | "POST") {
+    if !is_read && matches!(route, Route::Revocations | Route::TokenKeys | Route::TokenKey(_)) {
+        statuses.push(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    if method == "POST" && *route == Route::TokenKeys {
+        statuses.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    if request_body(route, method).is_some() {
         statuses.extend([
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::PAYLOAD_TOO_LARGE,

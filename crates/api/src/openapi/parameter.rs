@@ -3,7 +3,7 @@
 use model::schema::{boolean, name, text};
 use serde_json::{Map, Value, json};
 
-use super::component;
+use super::{component, schema::kid};
 use crate::query::{PAGE_SIZE, PAGE_SIZE_MAX};
 
 /// One parameter, by its name in the document's components.
@@ -11,6 +11,7 @@ use crate::query::{PAGE_SIZE, PAGE_SIZE_MAX};
 pub(super) enum Parameter {
     Mesh,
     Name,
+    Kid,
     NamePart,
     Tag,
     Size,
@@ -26,9 +27,10 @@ pub(super) enum Parameter {
 }
 
 impl Parameter {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Mesh,
         Self::Name,
+        Self::Kid,
         Self::NamePart,
         Self::Tag,
         Self::Size,
@@ -53,8 +55,11 @@ impl Parameter {
 
     fn describe(self) -> Value {
         match self {
-            Self::Mesh => in_path("mesh", "The mesh."),
-            Self::Name => in_path("name", "The name of the resource."),
+            Self::Mesh => in_path("mesh", "The mesh.", name("Lower-case letters, digits, `-` and `_`.")),
+            Self::Name => {
+                in_path("name", "The name of the resource.", name("Lower-case letters, digits, `-` and `_`."))
+            }
+            Self::Kid => in_path("kid", "The id of the key, as the header of its tokens has it.", kid()),
             Self::NamePart => {
                 in_query("name", "Lists only what has this text in its name.", json!({"type": "string"}))
             }
@@ -124,11 +129,11 @@ pub(super) fn components() -> Map<String, Value> {
     Parameter::ALL.into_iter().map(|parameter| (parameter.component_name(), parameter.describe())).collect()
 }
 
-fn in_path(parameter: &str, description: &str) -> Value {
-    json!({
-        "name": parameter, "in": "path", "required": true, "description": description,
-        "schema": name("Lower-case letters, digits, `-` and `_`."),
-    })
+fn in_path(parameter: &str, description: &str, schema: Value) -> Value {
+    let mut parameter =
+        json!({"name": parameter, "in": "path", "required": true, "description": description});
+    parameter["schema"] = schema;
+    parameter
 }
 
 fn in_query(name: &str, description: &str, schema: Value) -> Value {

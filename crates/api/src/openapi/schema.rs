@@ -2,7 +2,7 @@
 
 use model::{
     DataplaneInsight, Kind, Resource, Scope,
-    schema::{entity, list, name, non_empty_list, non_empty_text, object, requiring, text},
+    schema::{boolean, entity, list, name, non_empty_list, non_empty_text, object, requiring, text},
 };
 use serde_json::{Map, Value, json};
 use store::Outcome;
@@ -35,7 +35,14 @@ pub(super) fn components() -> Map<String, Value> {
         ("Milestone", milestone()),
         ("OpenApi", openapi()),
         ("Revision", revision()),
+        ("TokenKey", token_key()),
+        ("TokenKeyList", a_plain_list("The keys whose tokens are accepted, the oldest first.", "TokenKey")),
+        ("TokenKeyMade", token_key_made()),
         ("TokenRequest", token_request()),
+        ("TokenRevocation", token_revocation()),
+        ("TokenRevocationList", a_plain_list("The revoked tokens, by id.", "TokenRevocation")),
+        ("TokenRevocationRequest", token_revocation_request()),
+        ("TokenRevoked", token_revoked()),
         ("Transaction", transaction()),
         ("TransactionResult", transaction_result()),
     ];
@@ -231,6 +238,56 @@ fn bootstrap_request() -> Value {
     let mut request = requiring(request, ["mesh", "name"]);
     request["additionalProperties"] = json!(true);
     request
+}
+
+/// The id of a signing key.
+pub(super) fn kid() -> Value {
+    json!({
+        "type": "string", "pattern": "^[0-9a-f]{8}$", "description": "The id of a signing key.",
+        "examples": ["0badcafe"],
+    })
+}
+
+fn jti() -> Value {
+    json!({"type": "string", "format": "uuid", "description": "The id of a token: its claim `jti`."})
+}
+
+/// One that has no pages.
+fn a_plain_list(description: &str, type_name: &str) -> Value {
+    requiring(object(description, [("items", list(component("schemas", type_name)))]), ["items"])
+}
+
+fn token_key() -> Value {
+    let signs = boolean("Whether new tokens are signed with it; of the others those that there are hold.");
+    requiring(object("A key that signs tokens.", [("kid", kid()), ("signs", signs)]), ["kid", "signs"])
+}
+
+fn token_key_made() -> Value {
+    requiring(object("The key that signs from now on.", [("kid", kid())]), ["kid"])
+}
+
+fn token_revocation() -> Value {
+    let exp = json!({
+        "type": "integer", "minimum": 0,
+        "description": "When the token ends by itself, in seconds since 1970, as far as that is known.",
+    });
+    requiring(object("A token that is refused.", [("jti", jti()), ("exp", exp)]), ["jti"])
+}
+
+fn token_revocation_request() -> Value {
+    let mut request = object(
+        "Which token to revoke.",
+        [
+            ("jti", jti()),
+            ("token", non_empty_text("The token itself, of which only its id and end are kept.")),
+        ],
+    );
+    request["oneOf"] = json!([{"required": ["jti"]}, {"required": ["token"]}]);
+    request
+}
+
+fn token_revoked() -> Value {
+    requiring(object("The token that is revoked.", [("jti", jti())]), ["jti"])
 }
 
 fn bootstrap() -> Value {

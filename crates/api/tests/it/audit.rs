@@ -126,3 +126,29 @@ async fn a_token_is_given_out_and_written_nowhere() {
         assert!(!written.text().contains(part), "{}", written.text());
     }
 }
+
+#[tokio::test]
+async fn a_change_of_the_tokens_is_written_down_without_the_token() {
+    let (written, _guard) = listen();
+    let server = Server::start().await;
+    let token = post(server.address, "/tokens", r#"{"name":"web","mesh":"demo"}"#).await.body;
+    let revoked =
+        post(server.address, "/tokens/revocations", &format!(r#"{{"token":"{token}"}}"#)).await.json();
+    let made = ask(server.address, "POST /tokens/keys", &[], None).await.json();
+    // Refused, each in its way.
+    for body in [format!(r#""{token}""#), format!(r#"{{"jti":"{token}"}}"#), format!(r#"{{"{token}":1}}"#)] {
+        assert_eq!(post(server.address, "/tokens/revocations", &body).await.status, 400);
+    }
+
+    let lines = written.audit();
+    let told = |line: &Value| ["message", "method", "kind", "name", "revision"].map(|it| line[it].clone());
+    let write = |kind: &str, name: &Value, revision: &str| {
+        [Value::from("write accepted"), "POST".into(), kind.into(), name.clone(), revision.into()]
+    };
+    assert_eq!(told(&lines[1]), write("TokenRevocation", &revoked["jti"], "0000abcd-1"));
+    assert_eq!(told(&lines[2]), write("TokenKey", &made["kid"], "0000abcd-2"));
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    for part in token.split('.') {
+        assert!(!written.text().contains(part), "{}", written.text());
+    }
+}

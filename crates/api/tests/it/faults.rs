@@ -7,7 +7,8 @@ use std::sync::{
 
 use model::{DataplaneInsight, Key, Kind};
 use store::{
-    BoxFuture, Change, Committed, HistoryGone, MemoryStore, Present, Store, StoreError, Transaction, Write,
+    BoxFuture, Change, Committed, HistoryGone, MemoryStore, Present, Store, StoreError, TokenChange,
+    TokensChanged, Transaction, Write,
 };
 use tokio::sync::watch;
 
@@ -96,6 +97,18 @@ impl Store for Faulty {
         sealed: Vec<u8>,
     ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
         self.inner.put_secret_if_absent(scope, name, sealed)
+    }
+
+    fn change_tokens(
+        &self,
+        change: TokenChange,
+        ended_before: u64,
+    ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
+        self.inner.change_tokens(change, ended_before)
+    }
+
+    fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.put_first_token_key(kid, sealed)
     }
 
     fn put_insights(&self, insights: Vec<(Key, DataplaneInsight)>) -> BoxFuture<'_, Result<(), StoreError>> {

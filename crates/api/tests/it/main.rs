@@ -16,6 +16,7 @@ mod random_requests;
 mod server;
 mod sizes;
 mod slow_clients;
+mod token_validity;
 mod tokens;
 mod watch;
 mod writers;

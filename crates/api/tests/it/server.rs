@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::inspections::CannedInspector;
-use api::{Api, HostPolicy, Limits, RequestObserver};
-use identity::{Keyring, SigningKey, SystemRandom};
+use api::{Api, HostPolicy, Limits, NewTokenKey, RequestObserver, TokenKeys};
+use identity::{Keyring, SecretsKey, SigningKey, SigningKeyError, SystemRandom};
 use plan::bootstrap::BootstrapParams;
 use store::{MemoryStore, Store};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -24,7 +24,7 @@ pub(crate) fn now() -> SystemTime {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) token_keys: Arc<Keys>,
     pub(crate) observed: Arc<Observed>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -53,11 +53,11 @@ impl Server {
     }
 
     pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut Api)) -> Self {
-        let keyring = Arc::new(keyring());
+        let token_keys = Arc::new(Keys::new(store.clone()).await);
         let observed = Arc::new(Observed::default());
         let mut api = Api {
             store: store.clone(),
-            keyring: keyring.clone(),
+            token_keys: token_keys.clone(),
             ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             config: serde_json::json!({"environment": "universal", "store": {"type": "memory"}}),
             version: "1.2.3",
@@ -81,7 +81,7 @@ impl Server {
             let stopped = async { _ = stopped.await };
             api::serve(listener, router, &limits, stopped).await.expect("it serves until it is stopped");
         });
-        Self { address, store, keyring, observed, stop, task }
+        Self { address, store, token_keys, observed, stop, task }
     }
 
     /// Returns once every connection has ended.
@@ -91,10 +91,40 @@ impl Server {
     }
 }
 
-fn keyring() -> Keyring {
-    let key = SigningKey::generate(&SystemRandom::new()).expect("there is randomness");
-    let kid = key.kid().to_owned();
-    Keyring::new([key], &kid, "fingerprint".to_owned()).expect("one key, which signs")
+/// The store's keys, opened anew each time.
+pub(crate) struct Keys {
+    store: Arc<dyn Store>,
+    secrets_key: SecretsKey,
+}
+
+impl Keys {
+    async fn new(store: Arc<dyn Store>) -> Self {
+        let secrets_key = SecretsKey::generate(&SystemRandom::new()).expect("there is randomness");
+        let keys = Self { store: store.clone(), secrets_key };
+        let first = keys.generate().expect("there is randomness");
+        store.put_first_token_key(&first.kid, first.sealed).await.expect("memory takes it");
+        keys
+    }
+}
+
+impl TokenKeys for Keys {
+    fn keyring(&self) -> Arc<Keyring> {
+        let present = self.store.present();
+        let tokens = present.tokens();
+        let keys = tokens.keys().into_iter();
+        let keys: Vec<_> = keys
+            .map(|(kid, key)| SigningKey::open(kid, &key.sealed, &self.secrets_key).expect("it is ours"))
+            .collect();
+        let signs = keys.last().expect("there is a key").kid().to_owned();
+        let keyring = Keyring::new(keys, &signs, "fingerprint").expect("one of them signs");
+        Arc::new(keyring.with_revoked(tokens.revocations().map(|(jti, _)| jti.to_string())))
+    }
+
+    fn generate(&self) -> Result<NewTokenKey, SigningKeyError> {
+        let rng = SystemRandom::new();
+        let key = SigningKey::generate(&rng)?;
+        Ok(NewTokenKey { kid: key.kid().to_owned(), sealed: key.seal(&self.secrets_key, &rng)? })
+    }
 }
 
 fn bootstrap_params() -> BootstrapParams {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use api::TokenKeys as _;
+
 use crate::{
     client::{post, put},
     server::{Server, now},
@@ -17,13 +19,17 @@ async fn a_token_is_for_its_dataplane_and_as_long_as_was_asked() {
         let reply = post(server.address, "/tokens", &body).await;
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/plain")));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
-        let claims = server.keyring.verify_dataplane(&reply.body, now()).expect("the keyring knows its own");
+        let claims = server
+            .token_keys
+            .keyring()
+            .verify_dataplane(&reply.body, now())
+            .expect("the keyring knows its own");
         assert_eq!((claims.name.as_str(), claims.mesh.as_str()), ("web-1", "demo"));
         assert_eq!(claims.exp.map(|exp| exp - claims.iat), ends);
     }
     let reply = post(server.address, "/tokens", r#"{"name":"web-1","mesh":"demo","validFor":"1s"}"#).await;
     let much_later = now() + Duration::from_hours(1);
-    assert!(server.keyring.verify_dataplane(&reply.body, much_later).is_err());
+    assert!(server.token_keys.keyring().verify_dataplane(&reply.body, much_later).is_err());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use model::{Key, Kind, Mesh, Selector, Spec, TrafficPermission, kinds::mesh::ZipkinTracing};
 use serde_json::{Value, json};
-use store::{MemoryStore, Retention, Transaction, Write};
+use store::{MemoryStore, Retention, TokenChange, Transaction, Write};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -246,6 +246,36 @@ async fn a_reader_whom_nothing_concerns_hears_how_far_it_has_come_all_the_same()
     let told = comment.strip_prefix(":\nid: 0000abcd-").expect("a comment and an id");
     assert!(told.parse::<u64>().expect("a number") > 1, "{told}");
     drop(reader);
+    server.stop().await;
+}
+
+/// A change of the tokens has a revision and no event. Were it not taken for heard, the reader would look for it for ever.
+#[tokio::test]
+async fn a_revision_without_a_change_of_a_resource_passes_in_silence() {
+    let store = Arc::new(MemoryStore::new(EPOCH));
+    let quiet = Duration::from_millis(50);
+    let server = Server::start_with(store, |api| api.limits.watch_quiet = quiet).await;
+    let mut reader = Reader::open(server.address, "/meshes?watch=true", "").await;
+    assert_eq!(reader.events(1).await, [milestone("synced", 0)]);
+    let revoke = TokenChange::Revoke { jti: "a".to_owned(), exp: None };
+    server.store.change_tokens(revoke, 0).await.expect("memory takes it");
+    let told = async |reader: &mut Reader| {
+        let heard = async { while reader.until("\n\n").await.as_deref() != Some(":\nid: 0000abcd-1") {} };
+        timeout(DEADLINE, heard).await.expect("it is told how far it has heard");
+    };
+    told(&mut reader).await;
+    let mut later = Reader::open(server.address, "/meshes?watch=true&since=0000abcd-0", "").await;
+    told(&mut later).await;
+
+    commit(&server, [put_mesh("m", "1")]).await;
+    for reader in [&mut reader, &mut later] {
+        let mut events = String::new();
+        while !events.contains("event: commit") {
+            events += &reader.until("\n\n").await.expect("the stream goes on");
+        }
+        assert!(events.contains("id: 0000abcd-2\nevent: put"), "{events}");
+    }
+    drop((reader, later));
     server.stop().await;
 }
 

@@ -8,7 +8,7 @@ use std::sync::{
 use model::{DataplaneInsight, Key};
 use store::{
     BoxFuture, Change, Committed, HistoryGone, MemoryStore, NamedSecrets, Present, Store, StoreError,
-    Transaction, Write,
+    TokenChange, TokensChanged, Transaction, Write,
 };
 use tokio::sync::watch;
 
@@ -52,6 +52,18 @@ impl Store for Failing {
         sealed: Vec<u8>,
     ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
         self.inner.put_secret_if_absent(scope, name, sealed)
+    }
+
+    fn change_tokens(
+        &self,
+        change: TokenChange,
+        ended_before: u64,
+    ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
+        self.inner.change_tokens(change, ended_before)
+    }
+
+    fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.put_first_token_key(kid, sealed)
     }
 
     fn put_insights(&self, insights: Vec<(Key, DataplaneInsight)>) -> BoxFuture<'_, Result<(), StoreError>> {

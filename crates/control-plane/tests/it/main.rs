@@ -5,4 +5,5 @@ mod insights;
 mod inspections;
 mod plans;
 mod restart;
+mod token_changes;
 mod world;

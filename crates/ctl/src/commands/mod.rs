@@ -8,6 +8,8 @@ mod generate;
 mod get;
 mod inspect;
 mod inspect_dataplane;
+mod revoke;
+mod rotate;
 mod version;
 
 use clap::Subcommand;
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     Delete(delete::DeleteArgs),
     #[command(subcommand)]
     Generate(generate::GenerateCommand),
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
+    #[command(subcommand)]
+    Rotate(rotate::RotateCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Version(version::VersionArgs),
@@ -65,6 +71,12 @@ pub async fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> anyhow::Resul
         }
         Command::Delete(args) => delete::run(&args, &Target::of(&root, configuration)?, surroundings).await,
         Command::Generate(command) => generate::run(&command, &root, configuration, surroundings).await,
+        Command::Revoke(command) => {
+            revoke::run(&command, &Target::of(&root, configuration)?, surroundings).await
+        }
+        Command::Rotate(command) => {
+            rotate::run(&command, &Target::of(&root, configuration)?, surroundings).await
+        }
         Command::Config(command) => config::run(&command, &mut file, surroundings).await,
         Command::Version(args) => version::run(&args, surroundings),
         Command::Completion(args) => completion::run(&args, surroundings),

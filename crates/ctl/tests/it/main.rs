@@ -8,4 +8,5 @@ mod config;
 mod inspect_dataplane;
 mod read;
 mod token;
+mod token_validity;
 mod usage;

@@ -22,6 +22,9 @@ async fn a_command_line_that_cannot_work_is_status_2() {
         (&["delete", "nonsense", "a"], "traffic-route"),
         (&["delete", "mesh", "a", "b"], "'b'"),
         (&["generate", "dataplane-token"], "--dataplane"),
+        (&["revoke", "dataplane-token"], "--token-file"),
+        (&["revoke", "dataplane-token", "--jti", "a", "--token-file", "b"], "--token-file"),
+        (&["rotate", "token-key", "--retire", ""], "--retire"),
         (&["config", "control-planes", "switch"], "--name"),
         (&["completion", "tcsh"], "tcsh"),
     ] {
@@ -32,8 +35,16 @@ async fn a_command_line_that_cannot_work_is_status_2() {
 #[tokio::test]
 async fn a_group_without_a_command_shows_its_help() {
     let kumactl = Kumactl::new();
-    for group in [&[][..], &["get"], &["inspect"], &["generate"], &["config"], &["config", "control-planes"]]
-    {
+    for group in [
+        &[][..],
+        &["get"],
+        &["inspect"],
+        &["generate"],
+        &["revoke"],
+        &["rotate"],
+        &["config"],
+        &["config", "control-planes"],
+    ] {
         let alone = kumactl.run(group).await;
         assert_eq!((alone.status, alone.stderr.as_str()), (0, ""), "{group:?}");
         assert!(alone.stdout.contains("Usage: kumactl"), "{alone:?}");
@@ -58,11 +69,13 @@ async fn version_is_one_word_or_four_lines() {
 }
 
 #[tokio::test]
-async fn completions_know_the_kinds_and_the_flags() {
+async fn completions_know_the_kinds_the_commands_and_the_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = Kumactl::new().run(&["completion", shell]).await;
-        assert!(ran.status == 0 && ran.stdout.contains("traffic-routes"), "{shell}");
-        assert!(ran.stdout.contains("full"), "{shell}: inspect dataplane --full");
+        assert!(ran.status == 0, "{shell}");
+        for word in ["traffic-routes", "revoke", "token-key", "full"] {
+            assert!(ran.stdout.contains(word), "{shell}: {word}");
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod authority;
 mod handshake;
+mod token_ids;
 mod tokens;

@@ -282,7 +282,7 @@ fn a_revoked_token_is_refused_and_no_other() {
     let keyring = keyring();
     let issue = |name| keyring.issue_dataplane("default", name, None, now(), &rng()).expect("issues");
     let (lost, kept) = (issue("web-1"), issue("web-1"));
-    let jti = keyring.token_id(&lost).expect("one of ours");
+    let jti = keyring.token_id(&lost).expect("one of ours").jti;
     let keyring = keyring.with_revoked([jti.clone()]);
     assert_eq!(keyring.verify_dataplane(&lost, now()), Err(TokenError::Revoked { jti }));
     assert!(keyring.verify_dataplane(&kept, now()).is_ok());

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row};
 
 use super::rows;
 use crate::{
-    Change, Entry, Revision,
+    Change, Entry, Revision, Revocation, TokenKey, Tokens,
     apply::{self, SecretKey, State},
     history::History,
 };
@@ -27,6 +27,7 @@ pub(super) fn load(database: &Connection) -> Result<(State, History), LoadError>
     resources(database, &mut state)?;
     insights(database, &mut state)?;
     secrets(database, &mut state)?;
+    state.present.tokens = Arc::new(tokens(database, state.present.revision.number)?);
     let history = changes(database, &mut state)?;
     Ok((state, history))
 }
@@ -110,7 +111,7 @@ fn insights(database: &Connection, state: &mut State) -> Result<(), LoadError> {
     })
 }
 
-fn secrets(database: &Connection, state: &mut State) -> Result<(), LoadError> {
+pub(super) fn secrets(database: &Connection, state: &mut State) -> Result<(), LoadError> {
     each(database, "SELECT scope, name, sealed, checksum FROM secrets ORDER BY scope, name", |row| {
         let key = SecretKey { scope: text(row, 0)?.into(), name: text(row, 1)?.into() };
         let sealed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
@@ -121,6 +122,33 @@ fn secrets(database: &Connection, state: &mut State) -> Result<(), LoadError> {
         state.secrets.insert_mut(key, sealed.into());
         Ok(())
     })
+}
+
+fn tokens(database: &Connection, latest: u64) -> Result<Tokens, LoadError> {
+    let mut tokens = Tokens::default();
+    let number = |number: i64| u64::try_from(number).ok().filter(|number| *number <= latest);
+    each(database, "SELECT kid, since, sealed, checksum FROM token_keys ORDER BY kid", |row| {
+        let (kid, since) = (text(row, 0)?, row.get(1)?);
+        let sealed = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let expected = rows::token_key_checksum(kid, since, sealed);
+        let Some(since) = number(since).filter(|_| row.get(3) == Ok(expected)) else {
+            return Err(LoadError::Damaged(format!("the token key {kid} is not what was written")));
+        };
+        tokens.keys.insert_mut(kid.into(), TokenKey { since, sealed: sealed.to_vec().into() });
+        Ok(())
+    })?;
+    each(database, "SELECT jti, revision, exp, checksum FROM revocations ORDER BY jti", |row| {
+        let (jti, revision, exp) = (text(row, 0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?);
+        let expected = rows::revocation_checksum(jti, revision, exp);
+        let Some(revision) = number(revision).filter(|_| row.get(3) == Ok(expected)) else {
+            return Err(LoadError::Damaged(format!("the revocation of {jti} is not what was written")));
+        };
+        let exp = exp.map(u64::try_from).transpose();
+        let exp = exp.map_err(|_| LoadError::Damaged(format!("the token {jti} ends before 1970")))?;
+        tokens.revocations.insert_mut(jti.into(), Revocation { revision, exp });
+        Ok(())
+    })?;
+    Ok(tokens)
 }
 
 fn changes(database: &Connection, state: &mut State) -> Result<History, LoadError> {

@@ -25,9 +25,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     BoxFuture, Change, Committed, HistoryGone, NamedSecrets, OpenError, Present, Retention, Store,
-    StoreError, Transaction,
+    StoreError, TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
     published::Published,
+    tokens,
 };
 use writer::{Job, QUEUE_WRITES, Writer};
 
@@ -141,6 +142,24 @@ impl Store for EmbeddedStore {
     ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
         let key = SecretKey { scope: scope.into(), name: name.into() };
         Box::pin(self.write(move |state, effects| apply::put_secret_if_absent(state, effects, key, sealed)))
+    }
+
+    fn change_tokens(
+        &self,
+        change: TokenChange,
+        ended_before: u64,
+    ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
+        Box::pin(
+            self.write(move |state, effects| Ok(tokens::change_tokens(state, effects, change, ended_before))),
+        )
+    }
+
+    fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let kid = kid.to_owned();
+        Box::pin(self.write(move |state, effects| {
+            tokens::put_first_token_key(state, effects, kid, sealed);
+            Ok(())
+        }))
     }
 
     fn put_insights(&self, insights: Vec<(Key, DataplaneInsight)>) -> BoxFuture<'_, Result<(), StoreError>> {

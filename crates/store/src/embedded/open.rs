@@ -19,7 +19,9 @@ use rusqlite::{
 
 use super::{
     load::{self, LoadError},
-    schema::{self, APPLICATION_ID, CreateError, FILE_MODE, SCHEMA_VERSION, with_suffix},
+    schema::{
+        self, APPLICATION_ID, CreateError, FILE_MODE, SCHEMA_VERSION, SCHEMA_VERSION_OLDEST, with_suffix,
+    },
 };
 use crate::{OpenError, apply::State, history::History};
 
@@ -40,12 +42,16 @@ pub(super) fn open(
     let mut database =
         Connection::open_with_flags(path, schema::flags()).map_err(|error| file.sqlite(&error))?;
     count_reads(&mut database, reads.clone()).map_err(|error| file.sqlite(&error))?;
-    file.check_identity(&database)?;
+    let schema = file.check_identity(&database)?;
     file.configure(&database, max_pages)?;
     for suffix in ["", "-wal", "-shm"] {
         file.keep_private(&with_suffix(path, suffix))?;
     }
     file.check_whole(&database)?;
+    if schema < SCHEMA_VERSION {
+        schema::migrate_from_1(&mut database).map_err(|error| file.load(error))?;
+        tracing::info!(path = %path.display(), from = schema, to = SCHEMA_VERSION, "brought the store's schema up to date");
+    }
     let (state, history) = load::load(&database).map_err(|error| file.load(error))?;
     Ok((database, state, history))
 }
@@ -100,13 +106,13 @@ impl Named<'_> {
             .map_err(|error| self.unusable(&error))
     }
 
-    /// Before anything is changed: it may be another program's.
-    fn check_identity(&self, database: &Connection) -> Result<(), OpenError> {
+    /// The version of its schema. Before anything is changed: it may be another program's.
+    fn check_identity(&self, database: &Connection) -> Result<i64, OpenError> {
         let application_id = self.pragma(database, "PRAGMA application_id")?;
         let schema = self.pragma(database, "PRAGMA user_version")?;
         let path = self.text();
         match (application_id, schema) {
-            (APPLICATION_ID, SCHEMA_VERSION) => Ok(()),
+            (APPLICATION_ID, SCHEMA_VERSION_OLDEST..=SCHEMA_VERSION) => Ok(schema),
             (APPLICATION_ID, newer) if newer > SCHEMA_VERSION => {
                 Err(OpenError::NewerSchema { path, found: newer, known: SCHEMA_VERSION })
             }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::checksum::checksum;
 use crate::{
-    Change,
+    Change, Revocation, TokenKey, Tokens,
     apply::{SecretKey, State},
     published::Next,
 };
@@ -40,6 +40,13 @@ pub(super) fn write(database: &Connection, since: u64, next: &Next) -> Result<()
     }
     for key in &next.effects.secrets {
         write_secret(database, &next.state, key)?;
+    }
+    let tokens = &next.state.present.tokens;
+    for kid in &next.effects.tokens.kids {
+        write_token_key(database, tokens, kid)?;
+    }
+    for jti in &next.effects.tokens.jtis {
+        write_revocation(database, tokens, jti)?;
     }
     write_changes(database, &next.effects.changes)
 }
@@ -116,6 +123,34 @@ fn write_secret(database: &Connection, state: &State, key: &SecretKey) -> Result
     Ok(())
 }
 
+fn write_token_key(database: &Connection, tokens: &Tokens, kid: &str) -> Result<(), WriteError> {
+    let Some(key) = tokens.keys.get(kid) else {
+        database.prepare_cached("DELETE FROM token_keys WHERE kid = ?1")?.execute([kid])?;
+        return Ok(());
+    };
+    Ok(put_token_key(database, kid, key)?)
+}
+
+pub(super) fn put_token_key(database: &Connection, kid: &str, key: &TokenKey) -> rusqlite::Result<()> {
+    let since = integer(key.since);
+    let checksum = token_key_checksum(kid, since, &key.sealed);
+    let mut upsert = database.prepare_cached("INSERT OR REPLACE INTO token_keys VALUES (?1, ?2, ?3, ?4)")?;
+    upsert.execute(params![kid, since, &*key.sealed, checksum])?;
+    Ok(())
+}
+
+fn write_revocation(database: &Connection, tokens: &Tokens, jti: &str) -> Result<(), WriteError> {
+    let Some(Revocation { revision, exp }) = tokens.revocations.get(jti) else {
+        database.prepare_cached("DELETE FROM revocations WHERE jti = ?1")?.execute([jti])?;
+        return Ok(());
+    };
+    let (revision, exp) = (integer(*revision), exp.map(integer));
+    let checksum = revocation_checksum(jti, revision, exp);
+    let mut upsert = database.prepare_cached("INSERT OR REPLACE INTO revocations VALUES (?1, ?2, ?3, ?4)")?;
+    upsert.execute(params![jti, revision, exp, checksum])?;
+    Ok(())
+}
+
 fn write_changes(database: &Connection, changes: &[Arc<Change>]) -> Result<(), WriteError> {
     let mut insert =
         database.prepare_cached("INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
@@ -156,6 +191,16 @@ pub(super) fn insight_checksum(mesh: &str, name: &str, insight: &str) -> i64 {
 
 pub(super) fn secret_checksum(scope: &str, name: &str, sealed: &[u8]) -> i64 {
     checksum(&[scope.as_bytes(), name.as_bytes(), sealed])
+}
+
+pub(super) fn token_key_checksum(kid: &str, since: i64, sealed: &[u8]) -> i64 {
+    checksum(&[kid.as_bytes(), &since.to_le_bytes(), sealed])
+}
+
+pub(super) fn revocation_checksum(jti: &str, revision: i64, exp: Option<i64>) -> i64 {
+    let exp = exp.map(i64::to_le_bytes);
+    let exp = exp.as_ref().map_or(&[][..], |exp| exp);
+    checksum(&[jti.as_bytes(), &revision.to_le_bytes(), exp])
 }
 
 /// SQLite's integers are signed. What does not fit is a time 292 million years ahead, or a revision as far away.

@@ -34,6 +34,8 @@ macro_rules! on_every_store {
     };
 }
 
+pub(crate) use on_every_store;
+
 on_every_store! {
     a_new_store_is_empty_at_revision_0
     an_outcome_says_what_became_of_the_entity

@@ -6,3 +6,4 @@ mod fixtures;
 mod model_based;
 mod rehearsal;
 mod tag_index;
+mod token_conformance;

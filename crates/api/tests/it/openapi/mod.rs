@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
+use api::{NewTokenKey, TokenKeys as _};
 use futures_util::future::join_all;
 use model::{DataplaneInsight, Key, Kind, Scope};
 use serde_json::{Value, json};
-use store::{MemoryStore, Transaction, Write};
+use store::{MemoryStore, TokenChange, Transaction, Write};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -55,6 +56,18 @@ async fn populate(server: &Server) {
     server.store.put_insights(vec![(key, insight)]).await.expect("memory takes it");
 }
 
+/// The kid of a key that can be retired: a younger one signs.
+async fn oldest_key(server: &Server) -> String {
+    let NewTokenKey { kid, sealed } = server.token_keys.generate().expect("there is randomness");
+    let tokens = server.store.present().tokens().clone();
+    let keys = tokens.keys();
+    if keys.len() < 2 {
+        let put = TokenChange::PutKey { kid, sealed };
+        server.store.change_tokens(put, 0).await.expect("memory takes it");
+    }
+    keys[0].0.to_string()
+}
+
 struct Servers {
     able: Server,
     read_only: Server,
@@ -80,11 +93,12 @@ impl Servers {
             Of::Hurried => &self.hurried,
         };
         populate(server).await;
+        let path = request.path.replace("{kid}", &oldest_key(server).await);
         if request.before == Before::Deleted {
-            let reply = ask(server.address, &format!("DELETE {}", request.path), &[], None).await;
+            let reply = ask(server.address, &format!("DELETE {path}"), &[], None).await;
             assert_eq!(reply.status, 200);
         }
-        let line = format!("{} {}", operation.method, request.path);
+        let line = format!("{} {path}", operation.method);
         ask(server.address, &line, &request.headers, request.body.as_deref()).await
     }
 }

@@ -52,7 +52,8 @@ impl Subject {
         let example = example(type_name).or_else(|| example("Dataplane")).expect("a kind has its example");
         let text = |field: &str| example[field].as_str().unwrap_or_default().to_owned();
         let path = |name: &str| operation.path.replace("{mesh}", &text("mesh")).replace("{name}", name);
-        Self { path: path(&text("name")), path_of_nobody: path("nobody"), body: body(operation, &example) }
+        let path_of_nobody = path("nobody").replace("{kid}", "nobody");
+        Self { path: path(&text("name")), path_of_nobody, body: body(operation, &example) }
     }
 }
 
@@ -65,6 +66,8 @@ fn body(operation: Operation<'_>, example: &Value) -> Option<Value> {
             Some(json!({"operations": [{"op": "put", "resource": example}, delete]}))
         }
         ("POST", "/tokens" | "/bootstrap") => Some(of_dataplane()),
+        ("POST", "/tokens/revocations") => Some(json!({"jti": "01234567-89ab-cdef-0123-456789abcdef"})),
+        ("POST", "/tokens/keys") => None,
         ("POST", other) => panic!("what does one post to {other}?"),
         _ => None,
     }

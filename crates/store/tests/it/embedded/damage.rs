@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use store::{EmbeddedStore, Present, Store};
+use store::{EmbeddedStore, Present, Store, TokenChange};
 
 use crate::fixtures::{EPOCH, NOT_NEW, commit, dataplane, delete, insight, mesh, put, reopen, route};
 
@@ -105,6 +105,11 @@ async fn written(path: &Path) -> EmbeddedStore {
     }
     commit(&store, [delete(&dataplane("m", "web-7"))]).await;
     store.put_secret_if_absent("global", "ca", vec![7; 64]).await.unwrap();
+    store.put_first_token_key("0badcafe", vec![7; 64]).await.unwrap();
+    for number in 0..10 {
+        let revoke = TokenChange::Revoke { jti: format!("{number}").repeat(36), exp: Some(number) };
+        store.change_tokens(revoke, 0).await.unwrap();
+    }
     store
 }
 
@@ -126,5 +131,10 @@ fn contents(present: &Present) -> Vec<String> {
     let resources =
         present.iter().map(|(key, entry)| format!("{key} {} {:?}", entry.revision.number, entry.json));
     let insights = present.insights().map(|(key, insight)| format!("{key} {insight:?}"));
-    resources.chain(insights).collect()
+    let tokens = present.tokens();
+    let keys =
+        tokens.keys().into_iter().map(|(kid, key)| format!("{kid} {} {:?}", key.since, key.sealed.to_vec()));
+    let revocations = tokens.revocations().map(|(jti, revocation)| format!("{jti} {revocation:?}"));
+    let tokens: Vec<_> = keys.chain(revocations).collect();
+    resources.chain(insights).chain(tokens).collect()
 }

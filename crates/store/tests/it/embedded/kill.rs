@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use store::{EmbeddedStore, Store};
+use store::{EmbeddedStore, Store, TokenChange};
 use tokio::task::JoinSet;
 
 use crate::fixtures::{EPOCH, commit, put, reopen, route, spec};
 
 const PATH_VARIABLE: &str = "KUMA_STORE_TEST_PATH";
 const WRITERS: u32 = 8;
+const REVOKER: &str = "revoker";
 const ROUNDS: usize = 5;
 const LINES_BEFORE_KILL: usize = 100;
 
@@ -25,13 +26,19 @@ async fn what_was_acknowledged_survives_kill_9() {
     let path = folder.path().join("kuma.db");
     let mut before = 0;
     for _ in 0..ROUNDS {
-        let acknowledged = write_and_kill(&path);
+        let Acknowledged { writes: acknowledged, revocations } = write_and_kill(&path);
         let store = reopen(&path);
         let present = store.present();
         let last = acknowledged.values().map(|(revision, _)| *revision).max().unwrap();
         assert!(present.revision().number >= last && last > before, "{last} after {before}");
         before = present.revision().number;
 
+        let revoked = present.tokens();
+        assert!(!revocations.is_empty());
+        for (revision, jti) in &revocations {
+            let kept = revoked.revocations().find(|(it, _)| ***it == **jti).map(|(_, it)| it.revision);
+            assert_eq!(kept, Some(*revision), "{jti} was acknowledged");
+        }
         for (writer, (_, content)) in &acknowledged {
             let [left, right] = pair(*writer);
             let entries = [&left, &right].map(|key| present.get(key).unwrap());
@@ -45,22 +52,33 @@ async fn what_was_acknowledged_survives_kill_9() {
     }
 }
 
-/// Of each writer the last revision that it was told of, and the content that it wrote.
-fn write_and_kill(path: &Path) -> BTreeMap<u32, (u64, u32)> {
+struct Acknowledged {
+    /// Of each writer the last revision that it was told of, and the content that it wrote.
+    writes: BTreeMap<u32, (u64, u32)>,
+    /// The tokens that were revoked, each at its revision.
+    revocations: BTreeMap<u64, String>,
+}
+
+fn write_and_kill(path: &Path) -> Acknowledged {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "embedded::kill::writes_until_it_is_killed", "--ignored", "--nocapture"])
         .env(PATH_VARIABLE, path)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut acknowledged = BTreeMap::new();
+    let mut acknowledged = Acknowledged { writes: BTreeMap::new(), revocations: BTreeMap::new() };
     let mut lines = 0;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         let whole = line.strip_prefix("acknowledged ").and_then(|line| line.strip_suffix('.'));
         let Some(numbers) = whole else { continue };
         let [writer, revision, content] = numbers.split(' ').collect::<Vec<_>>()[..] else { continue };
-        acknowledged.insert(writer.parse().unwrap(), (revision.parse().unwrap(), content.parse().unwrap()));
+        let revision = revision.parse().unwrap();
+        if writer == REVOKER {
+            acknowledged.revocations.insert(revision, content.to_owned());
+        } else {
+            acknowledged.writes.insert(writer.parse().unwrap(), (revision, content.parse().unwrap()));
+        }
         lines += 1;
         if lines == LINES_BEFORE_KILL {
             child.kill().unwrap();
@@ -89,6 +107,13 @@ async fn writes_until_it_is_killed() {
                 std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
             }
         });
+    }
+    for number in start.. {
+        let jti = format!("token-{number}");
+        let change = TokenChange::Revoke { jti: jti.clone(), exp: None };
+        let revision = store.change_tokens(change, 0).await.unwrap().revision.number;
+        let line = format!("acknowledged {REVOKER} {revision} {jti}.\n");
+        std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
     }
     writers.join_all().await;
 }

@@ -3,4 +3,5 @@
 mod damage;
 mod disk_full;
 mod kill;
+mod migration;
 mod reopen;

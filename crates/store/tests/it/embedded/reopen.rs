@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use rusqlite::Connection;
-use store::{EmbeddedOptions, EmbeddedStore, HistoryGone, Retention, Store, mesh_secrets};
+use store::{EmbeddedOptions, EmbeddedStore, HistoryGone, Retention, Store, TokenChange, mesh_secrets};
 
 use crate::fixtures::{
     EPOCH, NOT_NEW, commit, dataplane, delete, insight, mesh, put, reopen, route, transaction,
@@ -18,7 +18,16 @@ async fn what_is_reopened_is_equal() {
     commit(&store, [put(&mesh("m"), 1), put(&web, 1), put(&api, 1), put(&route("m", "é\"\n"), 1)]).await;
     store.put_insights(vec![(web.clone(), insight(1)), (api.clone(), insight(2))]).await.unwrap();
     store.put_secret_if_absent(&mesh_secrets("m"), "ca", vec![0, 255]).await.unwrap();
+    store.put_first_token_key("0badcafe", vec![1]).await.unwrap();
     commit(&store, [delete(&api), put(&web, 2)]).await;
+    for change in [
+        TokenChange::PutKey { kid: "00000001".into(), sealed: vec![0, 255] },
+        TokenChange::Revoke { jti: "ends".into(), exp: Some(1_795_524_402) },
+        TokenChange::Revoke { jti: "does not end".into(), exp: None },
+        TokenChange::Revoke { jti: "ends beyond what a database can say".into(), exp: Some(u64::MAX) },
+    ] {
+        store.change_tokens(change, 0).await.unwrap();
+    }
     let (present, changes) = (store.present(), store.changes(0));
     drop(store);
 
@@ -27,10 +36,10 @@ async fn what_is_reopened_is_equal() {
     assert_eq!(store.changes(0), changes);
     assert_eq!(store.present().deleted(&api), Some(2));
     assert_eq!(store.secret(&mesh_secrets("m"), "ca").await.unwrap(), Some(vec![0, 255]));
-    assert_eq!(*store.revisions().borrow(), 2);
+    assert_eq!(*store.revisions().borrow(), 6);
 
     let next = commit(&store, [put(&api, 1)]).await;
-    assert_eq!(next.revision.to_string(), "00c0ffee-3", "the epoch stays, the count goes on");
+    assert_eq!(next.revision.to_string(), "00c0ffee-7", "the epoch stays, the count goes on");
 }
 
 #[tokio::test]
@@ -96,7 +105,7 @@ async fn what_cannot_be_opened_is_said_and_left_as_it_is() {
         sql(&at(name), change);
     };
 
-    store("newer", "PRAGMA user_version = 2");
+    store("newer", "PRAGMA user_version = 3");
     store("unknown schema", "PRAGMA user_version = -1");
     store("no table", "DROP TABLE secrets");
     store("no revision", "DELETE FROM meta WHERE key = 'revision'");
@@ -110,7 +119,7 @@ async fn what_cannot_be_opened_is_said_and_left_as_it_is() {
     fs::create_dir(at("folder")).unwrap();
 
     for (name, expected) in [
-        ("newer", "was written by a newer kuma-cp (schema 2, this one knows 1)"),
+        ("newer", "was written by a newer kuma-cp (schema 3, this one knows 2)"),
         ("unknown schema", "is damaged: there is no schema -1"),
         ("no table", "is damaged: no such table: secrets"),
         ("no revision", "is damaged: its table meta does not say at which epoch and revision it is"),
