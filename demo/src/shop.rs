@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testbed::{Answer, ControlPlane, Programs, Proxy, Service};
+use testbed::{Answer, ControlPlane, Launch, Programs, Proxy, Service};
 use tokio::{net::TcpListener, process::Command};
 
 pub(crate) const BACKEND_PORT: u16 = 10_001;
@@ -122,7 +122,9 @@ impl Shop {
     async fn start_proxies(&mut self, folder: &Path) -> anyhow::Result<()> {
         println!("== kuma-dp run, five times, each with a real Envoy");
         for name in WORKLOADS.iter().map(|(name, ..)| *name).chain(["web"]) {
-            let proxy = Proxy::start(&self.programs, &self.control_plane, &folder.join(name), name).await?;
+            let proxy =
+                Proxy::start(&self.programs, &self.control_plane, &folder.join(name), Launch::of(name))
+                    .await?;
             self.proxies.push(proxy);
             println!("   {name} is ready");
         }

@@ -13,5 +13,5 @@ mod service;
 pub use child::Child;
 pub use control_plane::{ControlPlane, Settings, Settled};
 pub use programs::Programs;
-pub use proxy::Proxy;
+pub use proxy::{Launch, Proxy};
 pub use service::{Answer, Service, ask};

@@ -20,38 +20,46 @@ pub struct Proxy {
     admin: AdminAddress,
 }
 
+/// Whose proxy is started, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    pub mesh: &'a str,
+    /// Of the Dataplane.
+    pub name: &'a str,
+    /// `--drain-time`: how long the connections of a listener live that changes or goes.
+    pub drain_time: &'a str,
+}
+
+impl<'a> Launch<'a> {
+    /// A Dataplane of the mesh `default`, with a drain time that nobody waits for long.
+    pub fn of(name: &'a str) -> Self {
+        Self { mesh: "default", name, drain_time: "5s" }
+    }
+}
+
 impl Proxy {
-    /// Gets a token, starts kuma-dp for a Dataplane of the mesh `default`, and waits until its Envoy is ready.
+    /// Gets a token, starts kuma-dp for a Dataplane, and waits until its Envoy is ready.
     pub async fn start(
         programs: &Programs,
         control_plane: &ControlPlane,
         folder: &Path,
-        name: &str,
+        launch: Launch<'_>,
     ) -> anyhow::Result<Self> {
-        let token = control_plane.token("default", name).await?;
-        Self::start_with_token(programs, control_plane, folder, name, &token).await
-    }
-
-    pub async fn start_with_token(
-        programs: &Programs,
-        control_plane: &ControlPlane,
-        folder: &Path,
-        name: &str,
-        token: &str,
-    ) -> anyhow::Result<Self> {
+        let Launch { mesh, name, drain_time } = launch;
+        let token = control_plane.token(mesh, name).await?;
         std::fs::create_dir_all(folder)?;
         let token_file = folder.join("token");
         std::fs::write(&token_file, token)?;
         let mut command = Command::new(&programs.kuma_dp);
         command
-            .args(["run", "--name", name, "--mesh", "default", "--cp-address", &control_plane.url()])
+            .args(["run", "--name", name, "--mesh", mesh, "--cp-address", &control_plane.url()])
+            .args(["--drain-time", drain_time])
             .arg("--dataplane-token-file")
             .arg(&token_file)
             .arg("--binary-path")
             .arg(&programs.envoy)
             .arg("--config-dir")
-            .arg(folder.join("dp"))
-            .env("KUMA_DATAPLANE_DRAIN_TIME", "5s");
+            .arg(folder.join("dp"));
         let log = folder.join("kuma-dp.log");
         // An earlier proxy of this folder has its own lines in the log.
         let earlier = std::fs::metadata(&log).map_or(0, |log| log.len());
@@ -79,6 +87,13 @@ impl Proxy {
         let (status, body) = self.admin.get(path).await?;
         ensure!(status.is_success(), "{path}: {status}: {body}");
         Ok(body)
+    }
+
+    /// A counter or gauge of Envoy's, by its full name; 0 where Envoy does not have it (yet).
+    pub async fn stat(&self, name: &str) -> anyhow::Result<u64> {
+        let stats = self.admin("/stats?format=text").await?;
+        let value = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value.map_or(Ok(0), |value| value.parse().with_context(|| format!("{name} is {value}")))
     }
 
     /// SIGTERM: it drains and ends.

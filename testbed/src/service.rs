@@ -23,6 +23,8 @@ pub enum Answer {
     Name,
     /// `+PONG` to each line `PING`, as Redis does.
     Pong,
+    /// Every byte as it came, until the client ends.
+    Echo,
 }
 
 /// A tiny TCP service on a free port of 127.0.0.1. Ends when it is dropped.
@@ -47,6 +49,7 @@ impl Service {
                     let served = match answer {
                         Answer::Name => say(stream, &line).await,
                         Answer::Pong => pong(stream).await,
+                        Answer::Echo => echo(stream).await,
                     };
                     drop(served); // A client may leave when it likes.
                 });
@@ -85,6 +88,12 @@ async fn pong(stream: TcpStream) -> std::io::Result<()> {
         line.clear();
     }
     Ok(())
+}
+
+async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    let (mut from, mut to) = stream.split();
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.shutdown().await
 }
 
 /// Opens a new connection, says `request` if it is not empty, and returns the first line of the answer.

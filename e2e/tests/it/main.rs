@@ -9,3 +9,4 @@ mod mesh;
 mod refusals;
 mod shop;
 mod tour;
+mod transfer;

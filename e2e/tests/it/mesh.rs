@@ -1,6 +1,7 @@
 //! Traffic goes where the routes say, from the moment that Envoy has acknowledged them.
 
 use serde_json::json;
+use testbed::{Answer, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::shop::{Shop, answers, until};
@@ -50,20 +51,9 @@ async fn an_endpoint_that_comes_takes_traffic_and_one_that_goes_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_edit_cuts_no_connection() {
     let mut shop = Shop::open(103, &[]).await;
-    let echo = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let workload = echo.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = echo.accept().await {
-            tokio::spawn(async move {
-                let (mut from, mut to) = stream.split();
-                tokio::io::copy(&mut from, &mut to).await
-            });
-        }
-    });
     let backend = shop.outbound(10_001);
-    let inbound = json!([{"interface": format!("127.103.0.9:8080:{workload}"), "tags": {"service": "backend", "version": "v1"}}]);
-    let dataplane = json!({"type": "Dataplane", "mesh": "default", "name": "backend-v1", "networking": {"inbound": inbound}});
-    shop.control_plane.apply(&dataplane).await.unwrap();
+    let echo = Service::start("backend-v1", Answer::Echo).await.unwrap();
+    shop.register_before(&echo, "backend-v1", json!({"service": "backend", "version": "v1"}), &[]).await;
     shop.register("web", json!({"service": "web"}), &[(backend, "backend")]).await;
     for name in ["backend-v1", "web"] {
         shop.start_proxy(name).await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testbed::{Answer, ControlPlane, Programs, Proxy, Service, Settings};
+use testbed::{Answer, ControlPlane, Launch, Programs, Proxy, Service, Settings};
 
 pub(crate) struct Shop {
     pub(crate) folder: tempfile::TempDir,
@@ -31,6 +31,18 @@ impl Shop {
     /// Registers a Dataplane with a workload that answers with the Dataplane's name.
     pub(crate) async fn register(&mut self, name: &str, tags: Value, outbounds: &[(SocketAddr, &str)]) {
         let workload = Service::start(name, Answer::Name).await.unwrap();
+        self.register_before(&workload, name, tags, outbounds).await;
+        self.services.push(workload);
+    }
+
+    /// Registers a Dataplane before a workload that the test keeps.
+    pub(crate) async fn register_before(
+        &mut self,
+        workload: &Service,
+        name: &str,
+        tags: Value,
+        outbounds: &[(SocketAddr, &str)],
+    ) {
         self.hosts += 1;
         let interface = format!("{}:8080:{}", self.ip(self.hosts), workload.port());
         let outbound: Vec<_> = outbounds
@@ -41,12 +53,15 @@ impl Shop {
         let dataplane =
             json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
         self.control_plane.apply(&dataplane).await.unwrap();
-        self.services.push(workload);
     }
 
     pub(crate) async fn start_proxy(&mut self, name: &str) {
-        let folder = self.proxy_folder(name);
-        let proxy = Proxy::start(&self.programs, &self.control_plane, &folder, name).await.unwrap();
+        self.launch(Launch::of(name)).await;
+    }
+
+    pub(crate) async fn launch(&mut self, launch: Launch<'_>) {
+        let folder = self.proxy_folder(launch.name);
+        let proxy = Proxy::start(&self.programs, &self.control_plane, &folder, launch).await.unwrap();
         self.proxies.push(proxy);
     }
 
