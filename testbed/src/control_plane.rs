@@ -170,7 +170,8 @@ impl ControlPlane {
         Ok(Settled { answered, last_ack: answered.elapsed() })
     }
 
-    /// A metric's value, summed over its labels: `kuma_plans_total`.
+    /// A metric's value: of one series (`kuma_xds_responses_total{type="cds"}`), or summed over all of its labels
+    /// (`kuma_xds_responses_total`).
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self
             .client
@@ -224,7 +225,7 @@ fn sum_of(metrics: &str, name: &str) -> Option<f64> {
     metrics
         .lines()
         .filter_map(|line| line.rsplit_once(' '))
-        .filter(|(series, _)| series.split('{').next() == Some(name))
+        .filter(|(series, _)| *series == name || series.split('{').next() == Some(name))
         .filter_map(|(_, value)| value.parse::<f64>().ok())
         .reduce(|sum, value| sum + value)
 }
@@ -234,10 +235,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_is_summed_over_its_labels() {
+    fn a_metric_is_one_series_or_the_sum_over_its_labels() {
         let metrics = "# TYPE a counter\na_total 1\na_total_more 2\nb{c=\"d e\"} 3\nb{c=\"f\"} 4.5\n";
         assert_eq!(sum_of(metrics, "a_total"), Some(1.0));
         assert_eq!(sum_of(metrics, "b"), Some(7.5));
+        assert_eq!(sum_of(metrics, "b{c=\"f\"}"), Some(4.5));
         assert_eq!(sum_of(metrics, "c"), None);
     }
 

@@ -7,6 +7,7 @@ mod links;
 mod lost_token;
 mod mesh;
 mod refusals;
+mod resume;
 mod shop;
 mod tour;
 mod transfer;

@@ -26,12 +26,12 @@ const SEED: u64 = 0x6b75_6d61;
 
 /// Each way: a chunk a tick, and never more. Bytes.
 const CHUNK: usize = 4096;
-const TICK: Duration = Duration::from_millis(16);
+const TICKS_PER_SECOND: u32 = 64;
 
 const DRAIN_TIME: &str = "1s";
 
 /// What the rate allows in two seconds: twice the drain time. Bytes.
-const PHASE: u64 = 2 * (1000 / TICK.as_millis() as u64) * CHUNK as u64;
+const PHASE: u64 = 2 * TICKS_PER_SECOND as u64 * CHUNK as u64;
 
 /// How long a phase may take on the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -83,7 +83,7 @@ impl Transfer {
 /// How many bytes it has written when it is told to end.
 async fn write(mut to: OwnedWriteHalf, mut ended: oneshot::Receiver<()>) -> std::io::Result<u64> {
     let mut random = Rng::with_seed(SEED);
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(Duration::from_secs(1) / TICKS_PER_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut written = 0;
     loop {
