@@ -2,7 +2,9 @@
 
 use std::{
     net::SocketAddr,
+    ops::Add,
     path::{Path, PathBuf},
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -173,14 +175,17 @@ impl ControlPlane {
     /// A metric's value: of one series (`kuma_xds_responses_total{type="cds"}`), or summed over all of its labels
     /// (`kuma_xds_responses_total`).
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let text = self
-            .client
-            .get(format!("http://{}/metrics", self.ports.diagnostics))
-            .send()
-            .await?
-            .text()
-            .await?;
-        sum_of(&text, name).with_context(|| format!("there is no metric {name}"))
+        sum_of(&self.metrics().await?, name).with_context(|| format!("there is no metric {name}"))
+    }
+
+    /// A counter's value, named as a [metric](Self::metric) is; 0 before it has counted anything.
+    pub async fn count(&self, name: &str) -> anyhow::Result<u64> {
+        Ok(sum_of(&self.metrics().await?, name).unwrap_or_default())
+    }
+
+    async fn metrics(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/metrics", self.ports.diagnostics);
+        Ok(self.client.get(url).send().await?.error_for_status()?.text().await?)
     }
 }
 
@@ -221,12 +226,12 @@ fn read_ports(file: &Path) -> Option<Ports> {
 }
 
 /// In Prometheus' text form: `NAME VALUE` or `NAME{LABELS} VALUE`.
-fn sum_of(metrics: &str, name: &str) -> Option<f64> {
+fn sum_of<T: FromStr + Add<Output = T>>(metrics: &str, name: &str) -> Option<T> {
     metrics
         .lines()
         .filter_map(|line| line.rsplit_once(' '))
         .filter(|(series, _)| *series == name || series.split('{').next() == Some(name))
-        .filter_map(|(_, value)| value.parse::<f64>().ok())
+        .filter_map(|(_, value)| value.parse::<T>().ok())
         .reduce(|sum, value| sum + value)
 }
 
@@ -238,9 +243,10 @@ mod tests {
     fn a_metric_is_one_series_or_the_sum_over_its_labels() {
         let metrics = "# TYPE a counter\na_total 1\na_total_more 2\nb{c=\"d e\"} 3\nb{c=\"f\"} 4.5\n";
         assert_eq!(sum_of(metrics, "a_total"), Some(1.0));
+        assert_eq!(sum_of(metrics, "a_total"), Some(1));
         assert_eq!(sum_of(metrics, "b"), Some(7.5));
         assert_eq!(sum_of(metrics, "b{c=\"f\"}"), Some(4.5));
-        assert_eq!(sum_of(metrics, "c"), None);
+        assert_eq!(sum_of::<f64>(metrics, "c"), None);
     }
 
     #[test]

@@ -50,17 +50,8 @@ impl HttpApi<'_> {
 
     pub(crate) async fn counters(&self) -> anyhow::Result<Counters> {
         Ok(Counters {
-            plans: whole(self.0.metric("kuma_plans_total").await?),
-            store_reads: whole(self.0.metric("kuma_store_reads_total").await?),
+            plans: self.0.count("kuma_plans_total").await?,
+            store_reads: self.0.count("kuma_store_reads_total").await?,
         })
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a counter is a whole number, far below 2^53"
-)]
-fn whole(counter: f64) -> u64 {
-    counter as u64
 }

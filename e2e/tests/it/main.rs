@@ -2,6 +2,7 @@
 
 mod documented;
 mod durability;
+mod existence;
 mod http_api_page;
 mod links;
 mod lost_token;

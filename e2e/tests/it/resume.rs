@@ -54,19 +54,18 @@ async fn changes(shop: &Shop) -> Vec<Changes> {
 }
 
 /// How many responses this kuma-cp has sent: of clusters, endpoints, listeners, filters.
-async fn responses(control_plane: &ControlPlane) -> [f64; 4] {
-    let mut counts = [0.0; 4];
+async fn responses(control_plane: &ControlPlane) -> [u64; 4] {
+    let mut counts = [0; 4];
     for (count, r#type) in counts.iter_mut().zip(["cds", "eds", "lds", "ecds"]) {
-        // It is there from the first response on.
         let series = format!("kuma_xds_responses_total{{type=\"{type}\"}}");
-        *count = control_plane.metric(&series).await.unwrap_or_default();
+        *count = control_plane.count(&series).await.unwrap();
     }
     counts
 }
 
 /// What three proxies must be answered with when they come back: that nothing is new of clusters and listeners, and what
 /// they ask for by name (web has the only cluster with endpoints).
-const CONFIRMATIONS: [f64; 4] = [3.0, 1.0, 3.0, 3.0];
+const CONFIRMATIONS: [u64; 4] = [3, 1, 3, 3];
 
 async fn until_all_are_back(shop: &Shop) {
     shop.until_online(3).await;
@@ -118,8 +117,7 @@ async fn what_was_changed_while_no_proxy_could_hear_it_arrives_alone() {
     let (mut shop, _) = Shop::with_two_versions(109).await;
     let before = changes(&shop).await;
     shop.control_plane.kill_9().await.unwrap();
-    let folder = shop.folder.path().join("cp");
-    let mut elsewhere = ControlPlane::start(&shop.programs.kuma_cp, &folder, &[]).await.unwrap();
+    let mut elsewhere = shop.elsewhere().await;
     let mut web = elsewhere.get("/meshes/default/dataplanes/web").await.unwrap();
     let outbounds = web["networking"]["outbound"].as_array_mut().unwrap();
     let outbound = shop.outbound(10_002);

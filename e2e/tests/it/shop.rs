@@ -14,6 +14,7 @@ pub(crate) struct Shop {
     pub(crate) control_plane: ControlPlane,
     /// Every test has a network of its own: 127.<network>.0.0/24.
     network: u8,
+    mesh: String,
     hosts: u8,
     pub(crate) proxies: Vec<Proxy>,
     services: Vec<Service>,
@@ -25,7 +26,14 @@ impl Shop {
         let programs = Programs::find().unwrap();
         let control_plane =
             ControlPlane::start(&programs.kuma_cp, &folder.path().join("cp"), settings).await.unwrap();
-        Self { folder, programs, control_plane, network, hosts: 0, proxies: Vec::new(), services: Vec::new() }
+        let mesh = "default".to_owned();
+        let (proxies, services) = (Vec::new(), Vec::new());
+        Self { folder, programs, control_plane, network, mesh, hosts: 0, proxies, services }
+    }
+
+    /// What is registered from now on is in this mesh, which may be there or not.
+    pub(crate) fn move_to_mesh(&mut self, mesh: &str) {
+        mesh.clone_into(&mut self.mesh);
     }
 
     /// Registers a Dataplane with a workload that answers with the Dataplane's name.
@@ -51,7 +59,7 @@ impl Shop {
             .collect();
         let networking = json!({"inbound": [{"interface": interface, "tags": tags}], "outbound": outbound});
         let dataplane =
-            json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
+            json!({"type": "Dataplane", "mesh": self.mesh, "name": name, "networking": networking});
         self.control_plane.apply(&dataplane).await.unwrap();
     }
 
@@ -61,6 +69,7 @@ impl Shop {
 
     pub(crate) async fn launch(&mut self, launch: Launch<'_>) {
         let folder = self.proxy_folder(launch.name);
+        let launch = Launch { mesh: &self.mesh, ..launch };
         let proxy = Proxy::start(&self.programs, &self.control_plane, &folder, launch).await.unwrap();
         self.proxies.push(proxy);
     }
@@ -89,6 +98,11 @@ impl Shop {
             shop.start_proxy(name).await;
         }
         (shop, backend)
+    }
+
+    /// A second kuma-cp on the work directory of the first, which has ended. No proxy can reach it.
+    pub(crate) async fn elsewhere(&self) -> ControlPlane {
+        ControlPlane::start(&self.programs.kuma_cp, &self.folder.path().join("cp"), &[]).await.unwrap()
     }
 
     /// PUTs the route, and waits until web's Envoy has acknowledged all of it.
