@@ -8,16 +8,18 @@ use anyhow::Context as _;
 /// USER_HZ, in which /proc counts processor time: 100 on every architecture that Linux 2.6 or later has.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// What a process has used of the machine.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// User and system time since the start.
-    pub(crate) cpu: Duration,
-    pub(crate) resident_kib: u64,
+    pub cpu: Duration,
+    pub resident_kib: u64,
     /// The most that was ever resident.
-    pub(crate) peak_kib: u64,
+    pub peak_kib: u64,
 }
 
-pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
+/// Of a process that runs.
+pub fn usage(pid: u32) -> anyhow::Result<Usage> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
         fs::read_to_string(&path).with_context(|| format!("{path} cannot be read: has the process ended?"))

@@ -100,6 +100,12 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Whether it says that it serves, on the port for diagnostics.
+    pub async fn is_ready(&self) -> bool {
+        let ready = self.client.get(format!("http://{}/ready", self.ports.diagnostics)).send().await;
+        ready.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
     pub async fn request(
         &self,
         method: Method,

@@ -8,18 +8,8 @@
 //! of them fit beside the control plane that they measure. They share its cores: the figures are upper bounds.
 
 mod options;
-mod run;
-
-mod topology;
-
-mod http_api;
-
-mod change;
-mod conversation;
-mod fleet;
-mod proxy;
-
 mod report;
+mod run;
 
 pub use options::Options;
 pub use run::run;

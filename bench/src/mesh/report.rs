@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fleet::{Losses, Traffic};
-use super::topology::Topology;
 use crate::process::Usage;
+use crate::simulated::{Losses, Topology, Traffic};
 use crate::statistics::{last, middle, millis};
 
 #[derive(Debug)]

@@ -8,14 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use testbed::ControlPlane;
 
-use super::change::Change;
-use super::fleet::{Board, Fleet, Round};
-use super::http_api::{Counters, HttpApi};
 use super::options::Options;
-use super::proxy::{self, Surroundings};
 use super::report::{Figures, Idle, Storm, WriteRun, Writes};
-use super::topology::Topology;
 use crate::process::{self, Usage};
+use crate::simulated::{self, Change, Counters, Fleet, HttpApi, Round, Topology};
 use crate::under_test;
 
 const ROUTE: &str = "bench-split";
@@ -23,12 +19,9 @@ const ROUTE: &str = "bench-split";
 /// For the status that the control plane records after the last push, before it is watched idling.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Two ends of every connection, but only one here; and some for everything else.
-const OTHER_FILES: u64 = 1000;
-
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let topology = Topology::new(options.proxies, options.services, options.outbounds)?;
-    raise_file_limit(u64::from(options.proxies) + OTHER_FILES)?;
+    simulated::allow_connections(options.proxies)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -43,15 +36,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     stopped.context("stopping")?;
     let faults = figures.faults();
     ensure!(faults.is_empty(), "{}", faults.join("\n"));
-    Ok(())
-}
-
-fn raise_file_limit(needed: u64) -> anyhow::Result<()> {
-    let limit = rlimit::increase_nofile_limit(needed).context("the limit of open files cannot be read")?;
-    ensure!(
-        limit >= needed,
-        "{needed} open files are needed and {limit} allowed: raise it with `ulimit -Hn`"
-    );
     Ok(())
 }
 
@@ -139,17 +123,8 @@ impl<'a> Bench<'a> {
     }
 
     async fn connect(&self, tokens: Vec<String>) -> anyhow::Result<(Storm, Fleet)> {
-        let ca = self.control_plane.work_dir().join("ca.pem");
-        let ca_pem = fs::read_to_string(ca).context("kuma-cp wrote no ca.pem")?;
-        let surroundings = Surroundings {
-            topology: self.topology,
-            xds: self.control_plane.xds(),
-            tls: proxy::tls(&ca_pem)?,
-            extensions: proxy::extensions(),
-            board: Board::default(),
-        };
         let before = self.read().await?;
-        let fleet = Fleet::start(surroundings, tokens);
+        let fleet = simulated::connect(self.control_plane, self.topology, tokens)?;
         let round = fleet.configured(self.options.deadline()).await?;
         Ok((self.storm(&before, round).await?, fleet))
     }

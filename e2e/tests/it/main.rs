@@ -10,5 +10,6 @@ mod mesh;
 mod refusals;
 mod resume;
 mod shop;
+mod storm;
 mod tour;
 mod transfer;

@@ -14,7 +14,7 @@ use super::conversation::ResourceType;
 
 /// The trace of one write in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// The assignment of `cluster` contains `endpoint`.
     EndpointAdded { cluster: String, endpoint: SocketAddr },
     /// The assignment of `cluster` no longer contains `endpoint`.

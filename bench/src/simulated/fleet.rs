@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::change::Change;
-use super::conversation::{ProtocolError, ResourceType};
+use super::conversation::{Novelty, ProtocolError, ResourceType};
 use super::proxy::{self, Surroundings};
 
 /// Running proxies. They end when this is dropped.
-pub(crate) struct Fleet {
+pub struct Fleet {
     surroundings: Arc<Surroundings>,
     round: watch::Sender<u32>,
     _proxies: JoinSet<()>,
@@ -40,6 +41,8 @@ struct Notes {
     lost: Losses,
     violation: Option<String>,
     watched: Option<Watched>,
+    /// How many responses are waited for.
+    awaited: Option<u64>,
 }
 
 /// A change under way.
@@ -54,38 +57,42 @@ struct Watched {
 
 /// What the control plane sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    pub(crate) responses: BTreeMap<ResourceType, u64>,
+pub struct Traffic {
+    pub responses: BTreeMap<ResourceType, u64>,
     /// Of responses, without framing and TLS.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
+    /// Of the resources in them alone.
+    pub resource_bytes: BTreeMap<ResourceType, u64>,
+    /// Which proxies were told something that they did not know: a resource that is new to them or has another version, or
+    /// is removed.
+    pub told: BTreeMap<ResourceType, BTreeSet<u32>>,
 }
 
 /// How long a round took until all proxies were configured.
 #[derive(Debug, Clone)]
-pub(crate) struct Round {
+pub struct Round {
     /// Sorted, one a proxy, since the round began.
-    pub(crate) configured: Vec<Duration>,
-    pub(crate) traffic: Traffic,
-    pub(crate) lost: Losses,
+    pub configured: Vec<Duration>,
+    pub traffic: Traffic,
+    pub lost: Losses,
 }
 
 /// Streams that broke, by cause: a handful of sentences, because none of them names a proxy.
-pub(crate) type Losses = BTreeMap<String, u64>;
+pub type Losses = BTreeMap<String, u64>;
 
 /// How a change reached those who had to hear of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Spread {
-    pub(crate) last_acknowledged: Instant,
-    pub(crate) traffic: Traffic,
+pub struct Spread {
+    pub last_acknowledged: Instant,
+    pub traffic: Traffic,
     /// Responses that nobody should have received, and the first of them in words.
-    pub(crate) unexpected: u64,
-    pub(crate) first_unexpected: Option<String>,
+    pub unexpected: u64,
+    pub first_unexpected: Option<String>,
 }
 
 impl Fleet {
     /// Opens one stream a token, all at once.
-    pub(crate) fn start(surroundings: Surroundings, tokens: Vec<String>) -> Self {
-        let surroundings = Arc::new(surroundings);
+    pub(crate) fn start(surroundings: Arc<Surroundings>, tokens: Vec<String>) -> Self {
         let (round, receiver) = watch::channel(0);
         let mut proxies = JoinSet::new();
         surroundings.board.begin_round(tokens.len());
@@ -96,14 +103,28 @@ impl Fleet {
     }
 
     /// Closes all streams and opens them again, all at once.
-    pub(crate) fn reconnect(&self) {
-        let proxies = self.board().notes().proxies;
-        self.board().begin_round(proxies);
+    pub fn reconnect(&self) {
+        self.begin_round();
         self.round.send_modify(|round| *round += 1);
     }
 
+    /// Counts anew, and leaves the streams alone: they are about to be broken by somebody else.
+    pub fn begin_round(&self) {
+        let proxies = self.board().notes().proxies;
+        self.board().begin_round(proxies);
+    }
+
+    /// Waits until so many responses were received since the last change was announced, or the round began.
+    pub async fn received(&self, responses: u64, deadline: Duration) -> anyhow::Result<Traffic> {
+        self.board().notes().awaited = Some(responses);
+        self.wait(deadline, |notes| notes.traffic.all_responses() >= responses).await.with_context(|| {
+            format!("{:?} of {responses} responses were received", self.traffic().responses)
+        })?;
+        Ok(self.traffic())
+    }
+
     /// Waits until every proxy has all that it asked for since the round began.
-    pub(crate) async fn configured(&self, deadline: Duration) -> anyhow::Result<Round> {
+    pub async fn configured(&self, deadline: Duration) -> anyhow::Result<Round> {
         let done = |notes: &Notes| notes.configured.len() == notes.proxies;
         self.wait(deadline, done).await.with_context(|| {
             let notes = self.board().notes();
@@ -116,7 +137,7 @@ impl Fleet {
     }
 
     /// Announces a change before it is written: who has to receive it. Traffic is counted from here.
-    pub(crate) fn expect(&self, change: Change, by: BTreeSet<u32>) {
+    pub fn expect(&self, change: Change, by: BTreeSet<u32>) {
         let mut notes = self.board().notes();
         notes.traffic = Traffic::default();
         notes.watched = Some(Watched {
@@ -129,7 +150,7 @@ impl Fleet {
     }
 
     /// Waits until all have received and acknowledged it, and for `settle` longer for what nobody should receive.
-    pub(crate) async fn spread(&self, deadline: Duration, settle: Duration) -> anyhow::Result<Spread> {
+    pub async fn spread(&self, deadline: Duration, settle: Duration) -> anyhow::Result<Spread> {
         let done = |notes: &Notes| notes.watched.as_ref().is_none_or(|watched| watched.missing.is_empty());
         self.wait(deadline, done).await.with_context(|| {
             let notes = self.board().notes();
@@ -153,7 +174,7 @@ impl Fleet {
     }
 
     /// What was sent since the last change was announced, or the round began.
-    pub(crate) fn traffic(&self) -> Traffic {
+    pub fn traffic(&self) -> Traffic {
         self.board().notes().traffic.clone()
     }
 
@@ -186,15 +207,22 @@ impl Fleet {
 
 impl Board {
     /// A response was received, and what there is to say to it was said.
-    pub(crate) fn answered(&self, proxy: u32, response: &DeltaDiscoveryResponse, bytes: usize) {
+    pub(crate) fn answered(
+        &self,
+        proxy: u32,
+        response: &DeltaDiscoveryResponse,
+        bytes: usize,
+        novelty: Novelty,
+    ) {
         let now = Instant::now();
         let mut notes = self.notes();
-        notes.traffic.count(response, bytes);
+        notes.traffic.count(proxy, response, bytes, novelty);
         if let Some(watched) = &mut notes.watched {
             watched.note(proxy, response, now);
-            if watched.missing.is_empty() {
-                self.progress.notify_one();
-            }
+        }
+        let is_spread = notes.watched.as_ref().is_some_and(|watched| watched.missing.is_empty());
+        if is_spread || notes.awaited.is_some_and(|awaited| notes.traffic.all_responses() >= awaited) {
+            self.progress.notify_one();
         }
     }
 
@@ -239,6 +267,7 @@ impl Default for Notes {
             lost: Losses::new(),
             violation: None,
             watched: None,
+            awaited: None,
         }
     }
 }
@@ -262,14 +291,19 @@ impl Watched {
 }
 
 impl Traffic {
-    fn count(&mut self, response: &DeltaDiscoveryResponse, bytes: usize) {
-        if let Some(resource_type) = ResourceType::from_url(&response.type_url) {
-            *self.responses.entry(resource_type).or_default() += 1;
-        }
+    fn count(&mut self, proxy: u32, response: &DeltaDiscoveryResponse, bytes: usize, novelty: Novelty) {
         self.bytes += bytes as u64;
+        let Some(resource_type) = ResourceType::from_url(&response.type_url) else { return };
+        *self.responses.entry(resource_type).or_default() += 1;
+        let resources: usize = response.resources.iter().map(prost::Message::encoded_len).sum();
+        *self.resource_bytes.entry(resource_type).or_default() += resources as u64;
+        if novelty == Novelty::New {
+            self.told.entry(resource_type).or_default().insert(proxy);
+        }
     }
 
-    pub(crate) fn all_responses(&self) -> u64 {
+    /// Of all types.
+    pub fn all_responses(&self) -> u64 {
         self.responses.values().sum()
     }
 }

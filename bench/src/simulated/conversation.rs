@@ -20,7 +20,7 @@ use prost::Message;
 
 /// The resource types of a mesh without mutual TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ResourceType {
+pub enum ResourceType {
     Cluster,
     Endpoint,
     Listener,
@@ -42,6 +42,14 @@ impl ResourceType {
     pub(crate) fn from_url(url: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.url() == url)
     }
+}
+
+/// Whether a response says more than its receiver knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Novelty {
+    /// Every resource in it is held in the same version, and nothing that is held is removed.
+    Known,
+    New,
 }
 
 /// What a control plane may not send.
@@ -123,6 +131,15 @@ impl Conversation {
         }
     }
 
+    /// What a response, not yet [received](Self::receive), is to this proxy.
+    pub(crate) fn novelty(&self, response: &DeltaDiscoveryResponse) -> Novelty {
+        let Some(resource_type) = ResourceType::from_url(&response.type_url) else { return Novelty::New };
+        let held = &self.holding(resource_type).versions;
+        let same = response.resources.iter().all(|it| held.get(&it.name) == Some(&it.version));
+        let removes = response.removed_resources.iter().any(|name| held.contains_key(name));
+        if same && !removes { Novelty::Known } else { Novelty::New }
+    }
+
     /// Whether everything that was asked for on this stream is there: a proxy that carries traffic.
     pub(crate) fn is_configured(&self) -> bool {
         self.clusters.answered
@@ -130,6 +147,15 @@ impl Conversation {
             && self.warming.is_empty()
             && self.endpoints.unanswered.is_empty()
             && self.extensions.unanswered.is_empty()
+    }
+
+    fn holding(&self, resource_type: ResourceType) -> &Holding {
+        match resource_type {
+            ResourceType::Cluster => &self.clusters,
+            ResourceType::Endpoint => &self.endpoints,
+            ResourceType::Listener => &self.listeners,
+            ResourceType::Extension => &self.extensions,
+        }
     }
 
     fn holding_mut(&mut self, resource_type: ResourceType) -> &mut Holding {

@@ -1,4 +1,4 @@
-//! The mesh that is measured: a ring of services. Every dataplane of a service calls the services that follow its own, so
+//! The mesh of the simulated proxies: a ring of services. Every dataplane of a service calls the services that follow its own, so
 //! it is known beforehand who must hear of which write, and that nobody else may.
 
 use std::collections::BTreeSet;
@@ -15,34 +15,39 @@ const WORKLOAD_PORT: u16 = 8081;
 
 /// Dataplanes are numbered from 0; number `i` is of service `i % services`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Topology {
-    pub(crate) proxies: u32,
-    pub(crate) services: u32,
+pub struct Topology {
+    pub proxies: u32,
+    pub services: u32,
     /// Per dataplane.
-    pub(crate) outbounds: u32,
+    pub outbounds: u32,
 }
 
 impl Topology {
-    pub(crate) fn new(proxies: u32, services: u32, outbounds: u32) -> anyhow::Result<Self> {
+    /// # Errors
+    /// When the ring is too small for its outbounds, or a service would have no dataplane.
+    pub fn new(proxies: u32, services: u32, outbounds: u32) -> anyhow::Result<Self> {
         ensure!(services > outbounds, "--services ({services}) must be more than --outbounds ({outbounds})");
         ensure!(proxies >= services, "--proxies ({proxies}) must not be fewer than --services ({services})");
         Ok(Self { proxies, services, outbounds })
     }
 
-    pub(crate) fn dataplane_name(proxy: u32) -> String {
+    /// Of a dataplane, in the mesh `default`.
+    pub fn dataplane_name(proxy: u32) -> String {
         format!("dp-{proxy}")
     }
 
-    pub(crate) fn service_name(self, service: u32) -> String {
+    /// Of a service, counted around the ring.
+    pub fn service_name(self, service: u32) -> String {
         format!("service-{}", service % self.services)
     }
 
-    pub(crate) fn service_of(self, proxy: u32) -> u32 {
+    /// The number of a dataplane's service.
+    pub fn service_of(self, proxy: u32) -> u32 {
         proxy % self.services
     }
 
     /// What to PUT for one dataplane. A number beyond the last is an endpoint more, whose proxy never comes.
-    pub(crate) fn dataplane(self, proxy: u32) -> Value {
+    pub fn dataplane(self, proxy: u32) -> Value {
         let service = self.service_of(proxy);
         let outbounds: Vec<Value> = (0..self.outbounds)
             .map(|nth| {
@@ -65,12 +70,12 @@ impl Topology {
     }
 
     /// Where others reach this dataplane.
-    pub(crate) fn endpoint(proxy: u32) -> SocketAddr {
+    pub fn endpoint(proxy: u32) -> SocketAddr {
         SocketAddr::from((inbound_ip(proxy), INBOUND_PORT))
     }
 
     /// The dataplanes that call a service.
-    pub(crate) fn subscribers(self, service: u32) -> BTreeSet<u32> {
+    pub fn subscribers(self, service: u32) -> BTreeSet<u32> {
         let calls = |proxy: u32| {
             let steps = (service % self.services + self.services - self.service_of(proxy)) % self.services;
             (1..=self.outbounds).contains(&steps)
@@ -79,12 +84,12 @@ impl Topology {
     }
 
     /// The dataplanes of a service.
-    pub(crate) fn members(self, service: u32) -> BTreeSet<u32> {
+    pub fn members(self, service: u32) -> BTreeSet<u32> {
         (0..self.proxies).filter(|&proxy| self.service_of(proxy) == service % self.services).collect()
     }
 
     /// A route that splits what `service` sends to the next one between that one and the one after it.
-    pub(crate) fn split_route(self, name: &str, service: u32, weight_of_next: u32) -> Value {
+    pub fn split_route(self, name: &str, service: u32, weight_of_next: u32) -> Value {
         let (next, after) = (self.service_name(service + 1), self.service_name(service + 2));
         json!({
             "type": "TrafficRoute",
@@ -100,7 +105,7 @@ impl Topology {
     }
 
     /// The listener that [`split_route`](Self::split_route) is about: that of the first outbound.
-    pub(crate) fn split_listener() -> String {
+    pub fn split_listener() -> String {
         format!("outbound:127.0.0.1:{FIRST_OUTBOUND_PORT}")
     }
 }

@@ -97,6 +97,7 @@ pub(crate) async fn run(
     mut round: watch::Receiver<u32>,
 ) {
     let mut conversation = Conversation::default();
+    let mut was_configured = false;
     let mut pause = FIRST_PAUSE;
     loop {
         let stream = stay_connected(&surroundings, number, &token, &mut conversation);
@@ -114,8 +115,9 @@ pub(crate) async fn run(
         }
         surroundings.board.lost(&error);
         if conversation.is_configured() {
+            was_configured = true;
             pause = FIRST_PAUSE;
-        } else {
+        } else if !was_configured {
             // Half of a first configuration: a new start is simpler than what Envoy does, and comes to the same.
             conversation = Conversation::default();
         }
@@ -150,10 +152,11 @@ async fn stay_connected(
         while let Some(message) = joiner.next()? {
             let bytes = message.len();
             let response = DeltaDiscoveryResponse::decode(message).context("a response does not decode")?;
+            let novelty = conversation.novelty(&response);
             for request in conversation.receive(&response)? {
                 requests.send(frame(&request)).await.context("the connection is closed")?;
             }
-            surroundings.board.answered(number, &response, bytes);
+            surroundings.board.answered(number, &response, bytes, novelty);
             if conversation.is_configured() {
                 surroundings.board.configured(number);
             }

@@ -157,3 +157,23 @@ fn what_was_not_asked_for_is_an_error() {
     let unknown = DeltaDiscoveryResponse { type_url: "x".to_owned(), ..DeltaDiscoveryResponse::default() };
     assert_eq!(it.receive(&unknown), Err(ProtocolError::UnknownType("x".to_owned())));
 }
+
+#[test]
+fn what_is_held_in_the_same_version_is_nothing_new() {
+    let it = configured();
+    let endpoints = |resources| response(ResourceType::Endpoint, "n5", resources);
+    let removal = |name: &str| DeltaDiscoveryResponse {
+        removed_resources: vec![name.to_owned()],
+        ..endpoints(Vec::new())
+    };
+    for (response, expected) in [
+        (endpoints(Vec::new()), Novelty::Known),
+        (endpoints(vec![opaque("web", "3")]), Novelty::Known),
+        (endpoints(vec![opaque("web", "4")]), Novelty::New),
+        (endpoints(vec![opaque("web", "3"), opaque("other", "1")]), Novelty::New),
+        (removal("web"), Novelty::New),
+        (removal("nobody"), Novelty::Known),
+    ] {
+        assert_eq!(it.novelty(&response), expected, "{response:?}");
+    }
+}

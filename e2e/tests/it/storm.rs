@@ -1,0 +1,138 @@
+//! A thousand proxies that come back at once cost a kuma-cp no more than a thousand that are there.
+//!
+//! They are simulated, each on a TLS connection of its own with a token of its own, and know afterwards to the byte what
+//! they were told: nothing of the clusters and listeners that they hold, and in full what they ask for by name, because a
+//! proxy that says that it holds something may be warming without it.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use bench::{
+    process,
+    simulated::{self, Change, Fleet, HttpApi, ResourceType, Topology, Traffic},
+};
+use testbed::{ControlPlane, Programs};
+
+use crate::shop::until;
+
+const PROXIES: u32 = 1000;
+/// Of ten dataplanes each.
+const SERVICES: u32 = 100;
+const OUTBOUNDS: u32 = 5;
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// What wraps the resources of a response: the type and a nonce. Bytes.
+const WRAPPING_MAX: u64 = 100;
+
+/// How much more may be resident than before: percent of what it was, and KiB.
+///
+/// Two processes with the same contents are not the same to the byte, and the allocator, which gives back within seconds
+/// what is not needed, keeps what is scattered among what is. The streams are most of the memory: were those of one storm
+/// left behind, it would be half as much again.
+const MEMORY_ALLOWED: (u64, u64) = (125, 4 << 10);
+
+fn allowed_kib(before: u64) -> u64 {
+    before * MEMORY_ALLOWED.0 / 100 + MEMORY_ALLOWED.1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_proxies_come_back_at_once_and_are_told_what_is_new_alone_in_the_memory_they_had() {
+    simulated::allow_connections(PROXIES).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kuma_cp = Programs::find().unwrap().kuma_cp;
+    let mut control_plane = ControlPlane::start(&kuma_cp, folder.path(), &[]).await.unwrap();
+    let topology = Topology::new(PROXIES, SERVICES, OUTBOUNDS).unwrap();
+    let api = HttpApi(&control_plane);
+    api.register(topology).await.unwrap();
+    api.put(&split(topology, 90)).await.unwrap();
+    let tokens = api.tokens(topology).await.unwrap();
+
+    let fleet = simulated::connect(&control_plane, topology, tokens).unwrap();
+    let first = fleet.configured(PATIENCE).await.unwrap().traffic;
+    let settled = resident_kib(&control_plane);
+
+    // All at once: each waits as long as the others after its stream broke.
+    fleet.begin_round();
+    control_plane.kill_9().await.unwrap();
+    change_meanwhile(&kuma_cp, folder.path(), topology).await;
+    control_plane.start_again().await.unwrap();
+    let after_crash = answered(&control_plane, &fleet).await;
+    assert_resumed(&after_crash, &first);
+    let told = BTreeMap::from([(ResourceType::Extension, topology.members(0))]);
+    assert_eq!(after_crash.told, told, "only those whose route was changed are told of anything new");
+    let after_first = memory(&control_plane, allowed_kib(settled)).await;
+
+    // The same process once more, of which nothing may be left behind.
+    fleet.reconnect();
+    let again = answered(&control_plane, &fleet).await;
+    assert_resumed(&again, &first);
+    assert_eq!(again.told, BTreeMap::new(), "nothing has changed meanwhile");
+    memory(&control_plane, allowed_kib(after_first)).await;
+
+    a_change_spreads(&control_plane, &fleet, topology).await;
+}
+
+/// A split of what service 0 sends, in which nothing but the weights differs: its encoding is as long for any weight here.
+fn split(topology: Topology, weight: u32) -> serde_json::Value {
+    topology.split_route("split", 0, weight)
+}
+
+/// Over another kuma-cp on the same work directory, which no proxy can reach.
+async fn change_meanwhile(kuma_cp: &Path, folder: &Path, topology: Topology) {
+    let mut elsewhere = ControlPlane::start(kuma_cp, folder, &[]).await.unwrap();
+    elsewhere.apply(&split(topology, 80)).await.unwrap();
+    elsewhere.kill_9().await.unwrap();
+}
+
+/// Waits until every proxy has been answered for each type, while kuma-cp says all the time that it is well.
+async fn answered(control_plane: &ControlPlane, fleet: &Fleet) -> Traffic {
+    let responses = u64::from(PROXIES) * 4;
+    let answered = async { fleet.received(responses, PATIENCE).await.unwrap() };
+    let health = async {
+        loop {
+            assert!(control_plane.is_ready().await, "health stays green");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! { _ = answered => {}, () = health => {} }
+    fleet.configured(PATIENCE).await.unwrap();
+    until("every proxy to be online", async || control_plane.online().await.unwrap() == PROXIES as usize)
+        .await;
+    fleet.traffic()
+}
+
+/// That a fleet which came back was told as much as it asked for, and no byte more.
+fn assert_resumed(traffic: &Traffic, first: &Traffic) {
+    use ResourceType::{Cluster, Endpoint, Extension, Listener};
+    let one_each = [Cluster, Endpoint, Listener, Extension].map(|it| (it, u64::from(PROXIES)));
+    assert_eq!(traffic.responses, BTreeMap::from(one_each));
+    // What a proxy asks for by name it gets as at the first time, and of all else nothing.
+    let in_full = |it: ResourceType| (it, first.resource_bytes[&it]);
+    let expected = [(Cluster, 0), in_full(Endpoint), (Listener, 0), in_full(Extension)];
+    assert_eq!(traffic.resource_bytes, BTreeMap::from(expected));
+    let wrapping = traffic.bytes - traffic.resource_bytes.values().sum::<u64>();
+    assert!(wrapping < traffic.all_responses() * WRAPPING_MAX, "{wrapping} bytes beside resources");
+}
+
+/// That whoever came back hears of changes, and nobody hears of another's.
+async fn a_change_spreads(control_plane: &ControlPlane, fleet: &Fleet, topology: Topology) {
+    let change =
+        Change::Split { listener: Topology::split_listener(), cluster: topology.service_name(1), weight: 70 };
+    fleet.expect(change, topology.members(0));
+    control_plane.apply(&split(topology, 70)).await.unwrap();
+    let spread = fleet.spread(PATIENCE, Duration::ZERO).await.unwrap();
+    assert_eq!(spread.unexpected, 0, "{:?}", spread.first_unexpected);
+}
+
+fn resident_kib(control_plane: &ControlPlane) -> u64 {
+    process::usage(control_plane.process().pid().expect("kuma-cp runs")).unwrap().resident_kib
+}
+
+/// Waits until no more than this is resident, and says how much is.
+async fn memory(control_plane: &ControlPlane, allowed_kib: u64) -> u64 {
+    until(&format!("{allowed_kib} KiB at most to be resident"), async || {
+        resident_kib(control_plane) <= allowed_kib
+    })
+    .await;
+    resident_kib(control_plane)
+}
