@@ -178,6 +178,11 @@ impl Fleet {
         self.board().notes().traffic.clone()
     }
 
+    /// The streams that were refused or broke since the round began.
+    pub fn lost(&self) -> Losses {
+        self.board().notes().lost.clone()
+    }
+
     fn board(&self) -> &Board {
         &self.surroundings.board
     }

@@ -11,5 +11,6 @@ mod refusals;
 mod resume;
 mod shop;
 mod storm;
+mod streams;
 mod tour;
 mod transfer;

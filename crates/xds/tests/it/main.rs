@@ -3,4 +3,5 @@
 mod client;
 mod connections;
 mod fleet;
+mod misbehaviour;
 mod streams;
