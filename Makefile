@@ -1,14 +1,15 @@
 # `make help` lists the targets. Everything that is needed and not there is fetched into .tools, by hash.
 
 ENVOY := .tools/envoy/1.40.0/envoy
+OLDEST_ENVOY := .tools/envoy/1.36.4/envoy
 BINARIES := -p control-plane -p launcher -p ctl
 
-.PHONY: help demo test tools fmt lint unit cases bench bench-http fuzz clean
+.PHONY: help demo test newest-envoy tools fmt lint unit cases bench bench-http fuzz clean
 
 help: ## List the targets, a line each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: tools ## A small shop on a real mesh: traffic split, kill -9, recovery (CHECK=1 asserts it and exits)
+demo: newest-envoy ## A small shop on a real mesh: traffic split, kill -9, recovery (CHECK=1 asserts it and exits)
 	@echo "== building kuma-cp, kuma-dp, kumactl and the demo (a first build takes some minutes)"
 	cargo build --release --quiet $(BINARIES) -p demo
 	@target/release/demo $(if $(CHECK),--check)
@@ -22,14 +23,18 @@ test: tools ## Everything: format, lints, all tests, the cases and the demo agai
 	@echo "== the programs that the tests start (the whole workspace, so that the tests find every dependency built)"
 	cargo build --quiet --workspace --bins
 	@echo "== tests"
-	ENVOY=$(abspath $(ENVOY)) cargo test --workspace --quiet
-	@echo "== every generated configuration, validated by Envoy"
+	ENVOY=$(abspath $(ENVOY)) OLDEST_ENVOY=$(abspath $(OLDEST_ENVOY)) cargo test --workspace --quiet
+	@echo "== every generated configuration, validated by the newest Envoy and by the oldest"
 	cargo run --quiet -p xtask -- validate-cases --envoy $(ENVOY)
+	cargo run --quiet -p xtask -- validate-cases --envoy $(OLDEST_ENVOY)
 	@echo "== the demo, asserted"
 	target/debug/demo --check
 
-tools: ## Fetch Envoy into .tools, checked by its hash
+newest-envoy:
 	@tools/fetch-envoy
+
+tools: newest-envoy ## Fetch the newest Envoy and the oldest into .tools, checked by their hashes
+	@tools/fetch-envoy 1.36.4
 
 fmt: ## Format the code
 	cargo fmt --all

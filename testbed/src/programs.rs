@@ -13,6 +13,10 @@ pub struct Programs {
     pub envoy: PathBuf,
 }
 
+/// The newest Envoy that `tools/fetch-envoy` knows, and the oldest: they are what is supported.
+const NEWEST_ENVOY: &str = ".tools/envoy/1.40.0/envoy";
+const OLDEST_ENVOY: &str = ".tools/envoy/1.36.4/envoy";
+
 impl Programs {
     /// Ours from `$KUMA_BIN_DIR`, else from the folder of the running program (`target/<profile>`, also for its tests);
     /// Envoy from `$ENVOY`, else from `.tools` of the workspace.
@@ -24,21 +28,32 @@ impl Programs {
             Some(folder) => PathBuf::from(folder),
             None => profile_folder()?,
         };
-        let workspace =
-            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the testbed lies in a workspace")?;
-        let envoy = match std::env::var_os("ENVOY") {
-            Some(path) => PathBuf::from(path),
-            None => workspace.join(".tools/envoy/1.40.0/envoy"),
-        };
         let release = if bin.ends_with("release") { "--release " } else { "" };
         let ours = format!("cargo build {release}-p control-plane -p launcher -p ctl");
         Ok(Self {
             kuma_cp: present(&bin.join("kuma-cp"), &ours)?,
             kuma_dp: present(&bin.join("kuma-dp"), &ours)?,
             kumactl: present(&bin.join("kumactl"), &ours)?,
-            envoy: present(&envoy, "tools/fetch-envoy")?,
+            envoy: present(&envoy("ENVOY", NEWEST_ENVOY)?, "tools/fetch-envoy")?,
         })
     }
+
+    /// With the oldest Envoy that is supported: from `$OLDEST_ENVOY`, else from `.tools` of the workspace.
+    ///
+    /// # Errors
+    /// What is missing, with the command that gets it.
+    pub fn with_oldest_envoy() -> anyhow::Result<Self> {
+        let oldest = envoy("OLDEST_ENVOY", OLDEST_ENVOY)?;
+        Ok(Self { envoy: present(&oldest, "tools/fetch-envoy 1.36.4")?, ..Self::find()? })
+    }
+}
+
+fn envoy(variable: &str, fetched: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(PathBuf::from(path));
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    Ok(workspace.context("the testbed lies in a workspace")?.join(fetched))
 }
 
 fn present(path: &Path, command: &str) -> anyhow::Result<PathBuf> {

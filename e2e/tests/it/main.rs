@@ -7,6 +7,7 @@ mod http_api_page;
 mod links;
 mod lost_token;
 mod mesh;
+mod oldest_envoy;
 mod refusals;
 mod resume;
 mod shop;

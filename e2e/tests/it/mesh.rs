@@ -1,5 +1,7 @@
 //! Traffic goes where the routes say, from the moment that Envoy has acknowledged them.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 use testbed::{Answer, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,6 +11,10 @@ use crate::shop::{Shop, answers, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_moves_new_connections_and_its_deletion_moves_them_back() {
     let (shop, backend) = Shop::with_two_versions(101).await;
+    route_there_and_back(&shop, backend).await;
+}
+
+pub(crate) async fn route_there_and_back(shop: &Shop, backend: SocketAddr) {
     let both = answers(backend, 40).await;
     assert!(both.iter().any(|it| it == "backend-v1") && both.iter().any(|it| it == "backend-v2"), "{both:?}");
 

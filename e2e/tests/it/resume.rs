@@ -85,23 +85,27 @@ enum End {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing_in_any_envoy_and_the_next_change_arrives_alone() {
     let (mut shop, backend) = Shop::with_two_versions(108).await;
+    restart_both_ways(&mut shop, backend).await;
+}
+
+pub(crate) async fn restart_both_ways(shop: &mut Shop, backend: SocketAddr) {
     shop.route(60, 40).await;
     for (end, (v1, v2), answering) in
         [(End::Kill9, (0, 100), "backend-v2"), (End::Terminate, (100, 0), "backend-v1")]
     {
-        let before = changes(&shop).await;
+        let before = changes(shop).await;
         match end {
             End::Kill9 => shop.control_plane.kill_9().await.unwrap(),
             End::Terminate => assert!(shop.control_plane.terminate().await.unwrap().success()),
         }
         shop.control_plane.start_again().await.unwrap();
-        until_all_are_back(&shop).await;
-        assert_eq!(changes(&shop).await, before, "{end:?}");
+        until_all_are_back(shop).await;
+        assert_eq!(changes(shop).await, before, "{end:?}");
         assert_eq!(responses(&shop.control_plane).await, CONFIRMATIONS, "{end:?}");
 
         shop.route(v1, v2).await;
         assert!(answers(backend, 20).await.iter().all(|it| it == answering), "{end:?}");
-        let after = changes(&shop).await;
+        let after = changes(shop).await;
         assert_eq!(after[..2], before[..2], "{end:?}: the backends have nothing to do with it");
         let filter = filter_counter(backend);
         let changed = [("cluster_manager.cluster_removed", 1), (&*filter, 1)];

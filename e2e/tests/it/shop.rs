@@ -22,8 +22,11 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open(network: u8, settings: Settings<'_>) -> Self {
+        Self::open_with(Programs::find().unwrap(), network, settings).await
+    }
+
+    pub(crate) async fn open_with(programs: Programs, network: u8, settings: Settings<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let programs = Programs::find().unwrap();
         let control_plane =
             ControlPlane::start(&programs.kuma_cp, &folder.path().join("cp"), settings).await.unwrap();
         let mesh = "default".to_owned();
@@ -89,7 +92,11 @@ impl Shop {
 
     /// web, backend v1 and backend v2, each with its Envoy; web's outbound to backend.
     pub(crate) async fn with_two_versions(network: u8) -> (Self, SocketAddr) {
-        let mut shop = Self::open(network, &[]).await;
+        Self::with_two_versions_of(Programs::find().unwrap(), network).await
+    }
+
+    pub(crate) async fn with_two_versions_of(programs: Programs, network: u8) -> (Self, SocketAddr) {
+        let mut shop = Self::open_with(programs, network, &[]).await;
         let backend = shop.outbound(10_001);
         shop.register("backend-v1", json!({"service": "backend", "version": "v1"}), &[]).await;
         shop.register("backend-v2", json!({"service": "backend", "version": "v2"}), &[]).await;

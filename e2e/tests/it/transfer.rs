@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use fastrand::Rng;
 use serde_json::json;
-use testbed::{Answer, Launch, Service};
+use testbed::{Answer, Launch, Programs, Service};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -117,8 +117,8 @@ async fn read(mut from: OwnedReadHalf, progress: watch::Sender<u64>) -> Result<(
 }
 
 /// web and backend v1, each with its Envoy, and a transfer from the one to the other.
-async fn transferring(network: u8) -> (Shop, Service, Transfer) {
-    let mut shop = Shop::open(network, &[]).await;
+async fn transferring(programs: Programs, network: u8) -> (Shop, Service, Transfer) {
+    let mut shop = Shop::open_with(programs, network, &[]).await;
     let backend = shop.outbound(10_001);
     let echo = Service::start("backend-v1", Answer::Echo).await.unwrap();
     shop.register_before(&echo, "backend-v1", json!({"service": "backend", "version": "v1"}), &[]).await;
@@ -133,7 +133,11 @@ async fn transferring(network: u8) -> (Shop, Service, Transfer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_outlives_edits_endpoints_a_crash_and_a_restart_byte_for_byte() {
-    let (mut shop, echo, mut transfer) = transferring(106).await;
+    outlives_everything(Programs::find().unwrap(), 106).await;
+}
+
+pub(crate) async fn outlives_everything(programs: Programs, network: u8) {
+    let (mut shop, echo, mut transfer) = transferring(programs, network).await;
 
     edit_routes(&shop).await;
     transfer.passes("after a hundred edits of its route").await;
@@ -206,7 +210,7 @@ async fn endpoints_come_and_go(shop: &Shop) {
 /// What the transfer above would meet if an edit touched its listener, and that the drain time is the one asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_is_cut_when_its_listener_has_drained() {
-    let (shop, _echo, transfer) = transferring(107).await;
+    let (shop, _echo, transfer) = transferring(Programs::find().unwrap(), 107).await;
     let mut web = shop.control_plane.get("/meshes/default/dataplanes/web").await.unwrap();
     web["networking"]["outbound"] = json!([]);
     shop.control_plane.apply(&web).await.unwrap();
