@@ -6,6 +6,7 @@ mod existence;
 mod http_api_page;
 mod links;
 mod lost_token;
+mod make_before_break;
 mod mesh;
 mod oldest_envoy;
 mod refusals;
