@@ -72,6 +72,31 @@ async fn a_thousand_proxies_come_back_at_once_and_are_told_what_is_new_alone_in_
     a_change_spreads(&control_plane, &fleet, topology).await;
 }
 
+/// Each time another part of the fleet has been served, and the rest is in the middle of its handshakes and first words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kuma_cp_killed_in_the_middle_of_one_storm_after_another_serves_everybody_in_the_end() {
+    const FLEET: u32 = 200;
+    simulated::allow_connections(FLEET).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kuma_cp = Programs::find().unwrap().kuma_cp;
+    let mut control_plane = ControlPlane::start(&kuma_cp, folder.path(), &[]).await.unwrap();
+    let topology = Topology::new(FLEET, FLEET / 10, OUTBOUNDS).unwrap();
+    HttpApi(&control_plane).register(topology).await.unwrap();
+    let tokens = HttpApi(&control_plane).tokens(topology).await.unwrap();
+    let fleet = simulated::connect(&control_plane, topology, tokens).unwrap();
+    for served in [1, 50, 300] {
+        fleet.received(served, PATIENCE).await.unwrap();
+        fleet.begin_round();
+        control_plane.kill_9().await.unwrap();
+        control_plane.start_again().await.unwrap();
+    }
+    fleet.configured(PATIENCE).await.unwrap();
+    fleet.reconnect();
+    let traffic = fleet.received(u64::from(FLEET) * 4, PATIENCE).await.unwrap();
+    assert_eq!(traffic.told, BTreeMap::new(), "everybody has everything");
+    a_change_spreads(&control_plane, &fleet, topology).await;
+}
+
 /// A split of what service 0 sends, in which nothing but the weights differs: its encoding is as long for any weight here.
 fn split(topology: Topology, weight: u32) -> serde_json::Value {
     topology.split_route("split", 0, weight)
