@@ -10,7 +10,7 @@ fn programs() -> Programs {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_envoy_follows_routes() {
-    let (shop, backend) = Shop::with_two_versions_of(programs(), 141).await;
+    let (shop, backend) = Shop::with_two_versions_of(programs(), 141, &[]).await;
     for proxy in &shop.proxies {
         let info = proxy.admin("/server_info").await.unwrap();
         assert!(info.contains("/1.36."), "it is the oldest that is asked here: {info}");
@@ -20,8 +20,7 @@ async fn the_oldest_envoy_follows_routes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_kuma_cp_changes_nothing_in_the_oldest_envoy() {
-    let (mut shop, backend) = Shop::with_two_versions_of(programs(), 142).await;
-    resume::restart_both_ways(&mut shop, backend).await;
+    resume::restart_both_ways(programs(), 142).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use serde_json::json;
-use testbed::{ControlPlane, Proxy};
+use serde_json::{Value, json};
+use testbed::{ControlPlane, Programs, Proxy};
 
 use crate::shop::{Shop, answers, until};
 
@@ -76,6 +76,18 @@ async fn until_all_are_back(shop: &Shop) {
     .await;
 }
 
+/// What was in each response with clusters or listeners, of which an Envoy that comes back asks for what is new only.
+fn sent_unasked(control_plane: &ControlPlane) -> Vec<String> {
+    let log = control_plane.process().output();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_unasked = |line: &Value| {
+        line["msg"] == "sent" && (line["resource_type"] == "Cluster" || line["resource_type"] == "Listener")
+    };
+    let content =
+        |line: Value| [&line["resources"], &line["removed"]].map(|it| it.as_str().unwrap().to_owned());
+    lines.filter(is_unasked).map(|line| content(line).concat()).collect()
+}
+
 #[derive(Clone, Copy, Debug)]
 enum End {
     Kill9,
@@ -84,28 +96,35 @@ enum End {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing_in_any_envoy_and_the_next_change_arrives_alone() {
-    let (mut shop, backend) = Shop::with_two_versions(108).await;
-    restart_both_ways(&mut shop, backend).await;
+    restart_both_ways(Programs::find().unwrap(), 108).await;
 }
 
-pub(crate) async fn restart_both_ways(shop: &mut Shop, backend: SocketAddr) {
+pub(crate) async fn restart_both_ways(programs: Programs, network: u8) {
+    // So that its log says what was in each response.
+    let settings = [("KUMA_LOG_LEVEL", "debug")];
+    let (mut shop, backend) = Shop::with_two_versions_of(programs, network, &settings).await;
     shop.route(60, 40).await;
     for (end, (v1, v2), answering) in
         [(End::Kill9, (0, 100), "backend-v2"), (End::Terminate, (100, 0), "backend-v1")]
     {
-        let before = changes(shop).await;
+        let before = changes(&shop).await;
         match end {
             End::Kill9 => shop.control_plane.kill_9().await.unwrap(),
             End::Terminate => assert!(shop.control_plane.terminate().await.unwrap().success()),
         }
         shop.control_plane.start_again().await.unwrap();
-        until_all_are_back(shop).await;
-        assert_eq!(changes(shop).await, before, "{end:?}");
+        until_all_are_back(&shop).await;
+        assert_eq!(changes(&shop).await, before, "{end:?}");
         assert_eq!(responses(&shop.control_plane).await, CONFIRMATIONS, "{end:?}");
+        assert_eq!(
+            sent_unasked(&shop.control_plane),
+            [""; 6],
+            "{end:?}: clusters and listeners are confirmed"
+        );
 
         shop.route(v1, v2).await;
         assert!(answers(backend, 20).await.iter().all(|it| it == answering), "{end:?}");
-        let after = changes(shop).await;
+        let after = changes(&shop).await;
         assert_eq!(after[..2], before[..2], "{end:?}: the backends have nothing to do with it");
         let filter = filter_counter(backend);
         let changed = [("cluster_manager.cluster_removed", 1), (&*filter, 1)];

@@ -92,11 +92,15 @@ impl Shop {
 
     /// web, backend v1 and backend v2, each with its Envoy; web's outbound to backend.
     pub(crate) async fn with_two_versions(network: u8) -> (Self, SocketAddr) {
-        Self::with_two_versions_of(Programs::find().unwrap(), network).await
+        Self::with_two_versions_of(Programs::find().unwrap(), network, &[]).await
     }
 
-    pub(crate) async fn with_two_versions_of(programs: Programs, network: u8) -> (Self, SocketAddr) {
-        let mut shop = Self::open_with(programs, network, &[]).await;
+    pub(crate) async fn with_two_versions_of(
+        programs: Programs,
+        network: u8,
+        settings: Settings<'_>,
+    ) -> (Self, SocketAddr) {
+        let mut shop = Self::open_with(programs, network, settings).await;
         let backend = shop.outbound(10_001);
         shop.register("backend-v1", json!({"service": "backend", "version": "v1"}), &[]).await;
         shop.register("backend-v2", json!({"service": "backend", "version": "v2"}), &[]).await;
