@@ -40,8 +40,11 @@ struct Slots {
 struct Slot {
     /// The open ones, as last heard.
     open: BTreeMap<String, DiscoverySubscription>,
-    /// What the store does not have yet. At most [`KEPT_SUBSCRIPTIONS`] that have ended, however long the store fails.
+    /// What the store does not have yet. However long the store fails, at most [`KEPT_SUBSCRIPTIONS`] that have ended, and
+    /// those that the store has as open.
     unwritten: BTreeMap<String, DiscoverySubscription>,
+    /// What the store is being given: as good as there.
+    being_written: BTreeSet<String>,
     /// When the next write may be.
     not_before: Instant,
 }
@@ -139,7 +142,9 @@ impl Recorder {
             slot.open.remove(&id);
         }
         slot.unwritten.insert(id, subscription);
-        slot.forget_excess();
+        if slot.unwritten.len() > KEPT_SUBSCRIPTIONS {
+            slot.forget_excess(self.store.present().insight(dataplane).map(|known| &**known));
+        }
         let deadline = (slot.not_before, dataplane.clone());
         if slots.deadlines.insert(deadline) {
             drop(slots);
@@ -158,7 +163,9 @@ impl Recorder {
                 (dataplane.clone(), merge(known.unwrap_or_default(), unwritten))
             })
             .collect();
-        let Err(error) = self.store.put_insights(insights).await else {
+        let written = self.store.put_insights(insights).await;
+        self.end_writing(&taken);
+        let Err(error) = written else {
             self.forget_idle(now);
             return true;
         };
@@ -178,10 +185,21 @@ impl Recorder {
             let Some((_, dataplane)) = slots.deadlines.pop_first() else { break };
             if let Some(slot) = slots.by_dataplane.get_mut(&dataplane) {
                 slot.not_before = Instant::now() + self.interval;
-                taken.push((dataplane, std::mem::take(&mut slot.unwritten)));
+                let unwritten = std::mem::take(&mut slot.unwritten);
+                slot.being_written = unwritten.keys().cloned().collect();
+                taken.push((dataplane, unwritten));
             }
         }
         taken
+    }
+
+    fn end_writing(&self, taken: &[(Key, BTreeMap<String, DiscoverySubscription>)]) {
+        let mut slots = self.slots();
+        for (dataplane, _) in taken {
+            if let Some(slot) = slots.by_dataplane.get_mut(dataplane) {
+                slot.being_written.clear();
+            }
+        }
     }
 
     /// After a failed write; what has been said since is newer and stays.
@@ -207,12 +225,23 @@ impl Recorder {
 
 impl Slot {
     fn new() -> Self {
-        Self { open: BTreeMap::new(), unwritten: BTreeMap::new(), not_before: Instant::now() }
+        Self {
+            open: BTreeMap::new(),
+            unwritten: BTreeMap::new(),
+            being_written: BTreeSet::new(),
+            not_before: Instant::now(),
+        }
     }
 
-    fn forget_excess(&mut self) {
+    /// The oldest of what has ended. But the end of what the store has as open is told, or it would stay open for ever.
+    fn forget_excess(&mut self, stored: Option<&DataplaneInsight>) {
+        let is_stored_open = |id: &str| {
+            let mut stored = stored.into_iter().flat_map(DataplaneInsight::subscriptions);
+            stored.any(|it| it.id == id && it.is_open())
+        };
+        let is_told = |id: &str| self.being_written.contains(id) || is_stored_open(id);
         while self.unwritten.len() > KEPT_SUBSCRIPTIONS {
-            let ended = self.unwritten.values().filter(|it| !it.is_open());
+            let ended = self.unwritten.values().filter(|it| !it.is_open() && !is_told(&it.id));
             let Some(oldest) = ended.min_by_key(|it| it.connect_time).map(|it| it.id.clone()) else { return };
             self.unwritten.remove(&oldest);
         }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use control_plane::record::KEPT_SUBSCRIPTIONS;
 use model::{DataplaneInsight, Key};
 use store::{
     BoxFuture, Change, Committed, HistoryGone, MemoryStore, NamedSecrets, Present, Store, StoreError,
@@ -101,6 +102,28 @@ async fn what_a_failing_store_did_not_take_is_written_once_it_does() {
     drop(web);
     world.recorder.flush().await;
     assert!(!store.present().insight(&key).unwrap().is_online());
+}
+
+/// Where a proxy flaps faster than its status is written, only the newest of what has ended waits for the store; but the
+/// end of a stream that the store has as open is no excess.
+#[tokio::test]
+async fn a_stream_that_was_written_as_open_is_written_as_ended_however_many_follow_it() {
+    let world = World::with_memory();
+    let (key, json) = dataplane("web", "web", 1, &[]);
+    world.put([mesh(), (key.clone(), json)]).await;
+    for _ in 0..3 {
+        let open = world.connect("web");
+        world.recorder.flush().await;
+        assert!(world.store.present().insight(&key).unwrap().is_online());
+        drop(open);
+        for _ in 0..50 {
+            drop(world.connect("web"));
+        }
+        world.recorder.flush().await;
+        let insight = world.store.present().insight(&key).cloned().unwrap();
+        assert!(!insight.is_online(), "nothing is connected: {insight:?}");
+        assert_eq!(insight.subscriptions().len(), KEPT_SUBSCRIPTIONS);
+    }
 }
 
 #[tokio::test]
