@@ -82,6 +82,28 @@ async fn no_connection_fails_while_kuma_cp_is_killed_and_comes_back() {
     visitors.leave().await;
 }
 
+/// Made over another kuma-cp on the same work directory, which no proxy can reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_fails_when_proxies_come_back_to_a_route_that_has_moved_to_new_clusters() {
+    let (mut shop, backend) = Shop::with_two_versions(154).await;
+    let mut visitors = Visitors::of(backend);
+    for (v1, v2) in [(100, 0), (0, 100), (100, 0), (0, 100)] {
+        visitors.come(10).await;
+        shop.control_plane.kill_9().await.unwrap();
+        let mut elsewhere = shop.elsewhere().await;
+        elsewhere.apply(&route(v1, v2)).await.unwrap();
+        elsewhere.kill_9().await.unwrap();
+        shop.control_plane.start_again().await.unwrap();
+        let arrived = if v1 > 0 { "backend{version=v1}" } else { "backend{version=v2}" };
+        until("the route to arrive", async || {
+            let clusters = shop.proxies[2].admin("/clusters").await.unwrap();
+            clusters.contains(arrived) && clusters.matches("::default_priority::max_connections").count() == 3
+        })
+        .await;
+    }
+    visitors.leave().await;
+}
+
 /// An outbound on a port that somebody else has: Envoy refuses that listener, keeps the others, and takes it once the port
 /// is free, although nothing has changed by then.
 #[tokio::test(flavor = "multi_thread")]

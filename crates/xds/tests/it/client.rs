@@ -96,11 +96,15 @@ impl Call {
         self.body.send(framed(&request.encode_to_vec())).unwrap();
     }
 
+    /// Of clusters.
     pub(crate) fn acknowledge(&self, nonce: &str) {
-        let nonce = nonce.to_owned();
+        self.answer(CLUSTERS, nonce);
+    }
+
+    pub(crate) fn answer(&self, type_url: &str, nonce: &str) {
         self.say(&DeltaDiscoveryRequest {
-            type_url: CLUSTERS.to_owned(),
-            response_nonce: nonce,
+            type_url: type_url.to_owned(),
+            response_nonce: nonce.to_owned(),
             ..Default::default()
         });
     }

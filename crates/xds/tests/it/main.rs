@@ -4,4 +4,5 @@ mod client;
 mod connections;
 mod fleet;
 mod misbehaviour;
+mod reconnect;
 mod streams;
