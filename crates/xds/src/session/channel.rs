@@ -19,6 +19,8 @@ pub(super) struct Channel {
     pub(super) resource_type: ResourceType,
     pub(super) opened_at: Instant,
     pub(super) wildcard: bool,
+    /// Whether the client says that it holds something from an earlier stream.
+    pub(super) came_with_some: bool,
     /// Envoy is not ready before its first request for clusters and its first for listeners were answered, be it with
     /// nothing.
     pub(super) owes_first_answer: bool,
@@ -129,6 +131,7 @@ impl Channel {
             resource_type,
             opened_at: now,
             wildcard: false,
+            came_with_some: false,
             owes_first_answer: resource_type.has_wildcard(),
             names: BTreeMap::new(),
             pending: BTreeMap::new(),

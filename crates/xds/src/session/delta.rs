@@ -65,6 +65,7 @@ fn open(
 ) {
     let resource_type = channel.resource_type;
     let told = &request.initial_versions;
+    channel.came_with_some = !told.is_empty();
     if resource_type.has_wildcard() {
         channel.wildcard = request.subscribe.is_empty() || request.subscribe.iter().any(|it| it == WILDCARD);
         for (name, version) in told {

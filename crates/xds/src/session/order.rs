@@ -257,11 +257,17 @@ impl Turn<'_> {
             && self.waits_for_answer(ResourceType::Listener)
     }
 
-    /// A client that comes back asks for clusters first: what it holds of listeners may refer to any of them.
+    /// A client that comes back asks for clusters first, then for listeners, and for what these refer to last: what it holds
+    /// of them may refer to any cluster.
     fn listeners_may_be_asked_for(&mut self) -> bool {
-        let opened = self.channels.get(ResourceType::Cluster).map(|it| it.opened_at);
-        self.channels.get(ResourceType::Listener).is_none()
-            && opened.is_some_and(|opened| self.is_before(opened + PATIENCE))
+        let Some(opened) = self.channels.get(ResourceType::Cluster).map(|it| it.opened_at) else {
+            return false;
+        };
+        let of_them = [ResourceType::Extension, ResourceType::Route];
+        let all_asked_for = self.channels.get(ResourceType::Listener).is_some_and(|listeners| {
+            !listeners.came_with_some || of_them.into_iter().any(|it| self.channels.get(it).is_some())
+        });
+        !all_asked_for && self.is_before(opened + PATIENCE)
     }
 
     /// Whether what another type refers to has to stay, because that type was not said, or not answered, or refused.

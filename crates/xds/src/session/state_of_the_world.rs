@@ -65,6 +65,7 @@ fn open(
     let resource_type = channel.resource_type;
     channel.wildcard =
         resource_type.has_wildcard() && (request.names.is_empty() || names_wildcard(&request.names));
+    channel.came_with_some = !request.version.is_empty();
     // Every name is answered, because the client may be warming what uses it and wait for an answer, although the version
     // is the one that it has; but for endpoints, when no cluster is warming.
     let version_counts = channel.is_whole() || (began_warm && resource_type == ResourceType::Endpoint);
@@ -135,7 +136,10 @@ impl Channel {
         let Some((offered, at)) = self.offered.take() else { return false };
         let is_wanted = |it: &&Arc<Resource>| self.wildcard || self.subscribes_to(&it.name);
         let wanted: Vec<_> = snapshot.of_type(self.resource_type).iter().filter(is_wanted).cloned().collect();
-        if version(wanted.iter()) != offered {
+        let is_there = |name: &Arc<str>| snapshot.get(self.resource_type, name).is_some();
+        let all_are_there = self.is_whole() || self.names.keys().all(is_there);
+        if version(wanted.iter()) != offered || !all_are_there {
+            self.leave_what_is_about_to_go(snapshot, &offered, at);
             return false;
         }
         for resource in wanted {
@@ -146,6 +150,18 @@ impl Channel {
         self.pending.clear();
         self.owes_first_answer = false;
         true
+    }
+
+    /// Who has endpoints of a cluster that is about to go keeps them as long as the cluster.
+    fn leave_what_is_about_to_go(&mut self, snapshot: &Snapshot, offered: &str, at: SystemTime) {
+        if self.is_whole() || !self.came_with_some {
+            return;
+        }
+        let is_gone = |name: &&Arc<str>| snapshot.get(self.resource_type, name).is_none();
+        for name in self.names.keys().filter(is_gone).cloned().collect::<Vec<_>>() {
+            self.pending.remove(&name);
+            self.believe(name, Arc::from(offered), at);
+        }
     }
 
     /// The version of all that the client has of the type, where there are such versions.

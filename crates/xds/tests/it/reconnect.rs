@@ -41,6 +41,7 @@ async fn moved() -> (Fleet, Client) {
     let now: Snapshot = [
         resource(ResourceType::Cluster, "new", "1"),
         resource(ResourceType::Endpoint, "new", "1"),
+        resource(ResourceType::Listener, "l", "1"),
         resource(ResourceType::Extension, "filter", "2"),
     ]
     .into_iter()
@@ -78,7 +79,7 @@ async fn a_cluster_that_went_while_its_holder_was_away_stays_until_what_refers_t
     stream.say(&first(CLUSTERS, &[("old", "1")]));
     let clusters = stream.hear().await;
     assert!(clusters.removed_resources.is_empty(), "something may refer to it");
-    stream.say(&held(LISTENERS, &[], &[]));
+    stream.say(&held(LISTENERS, &[], &[("l", "1")]));
     let listeners = stream.hear().await;
     stream.answer(LISTENERS, &listeners.nonce);
     stream.acknowledge(&clusters.nonce);

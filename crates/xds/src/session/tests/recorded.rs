@@ -293,21 +293,24 @@ fn envoy_comes_back_in_whole_states_to_the_same_world_and_to_another() {
     );
     play_states(
         "
-        push cds b@1 other@1, lds o@1 o2@1
+        push cds b@1 other@1, eds b@1 other@1, lds o@1 o2@1
         > cds
         < 1 cds b@1 other@1
+        > eds b other
+        < 2 eds b@1 other@1
         > cds holding 1 ack 1
         > lds
-        < 2 lds o@1 o2@1
-        > lds holding 2 ack 2
+        < 3 lds o@1 o2@1
+        > eds b other holding 2 ack 2
+        > lds holding 3 ack 3
         reconnect
         > cds holding 1
-        > eds other b
-        > lds holding 2
+        > eds other b holding 2
+        > lds holding 3
         > ecds x x2
         push cds b@1, eds b@1, lds o@1, ecds x@1
         < 1 cds b@1
-        < 2 eds b@1 other@none
+        < 2 eds b@1
         < 3 ecds x@1
         > eds b
         > cds holding 1 ack 1

@@ -116,19 +116,38 @@ fn who_may_be_warming_a_cluster_is_answered_in_full_about_endpoints_and_secrets(
 }
 
 #[test]
-fn what_it_holds_and_no_longer_exists_is_removed_after_the_listeners_were_answered() {
+fn what_it_holds_and_no_longer_exists_is_removed_when_nothing_refers_to_it_any_more() {
     play(
         "
-        push cds a@1, eds a@1, lds l@1
+        push cds a@1, eds a@1, lds l@1, ecds x@2
         > cds =a@1 =gone@1
         < 1 cds
         > cds ack 1
         > lds =l@0 =gone@1
         < 2 lds l@1 -gone
         > lds ack 2
-        < 3 cds -gone
-        > cds ack 3
+        # What its listeners refer to may be the cluster that is gone.
+        > ecds +x =x@1
+        < 3 ecds x@2
+        > ecds ack 3
+        < 4 cds -gone
+        > cds ack 4
         settled 1
+        ",
+    );
+    play(
+        "
+        push cds a@1, lds l@1
+        > cds =a@1 =gone@1
+        < 1 cds
+        > cds ack 1
+        > lds =l@1
+        < 2 lds
+        > lds ack 2
+        # Nobody waits for ever for what is not asked for.
+        wait 4s
+        wait 1s
+        < 3 cds -gone
         ",
     );
 }
