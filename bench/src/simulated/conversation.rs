@@ -84,12 +84,14 @@ struct Holding {
     versions: BTreeMap<String, String>,
     /// Asked for by name; always empty for the types of which everything is asked for.
     subscribed: BTreeSet<String>,
-    /// Subscribed and not answered yet on this stream.
+    /// Subscribed and not held yet.
     unanswered: BTreeSet<String>,
     /// Asked for at all on this stream.
     asked: bool,
-    /// Answered at least once, on any stream.
+    /// Answered at all on this stream.
     answered: bool,
+    /// Answered at least once, on any stream.
+    ever_answered: bool,
 }
 
 impl Conversation {
@@ -104,7 +106,7 @@ impl Conversation {
             node: Some(node),
             ..self.clusters.ask(ResourceType::Cluster, Vec::new())
         }];
-        if !self.listeners.answered {
+        if !self.listeners.ever_answered {
             return requests;
         }
         for resource_type in [ResourceType::Endpoint, ResourceType::Listener, ResourceType::Extension] {
@@ -140,7 +142,8 @@ impl Conversation {
         if same && !removes { Novelty::Known } else { Novelty::New }
     }
 
-    /// Whether everything that was asked for on this stream is there: a proxy that carries traffic.
+    /// Whether it has heard, on this stream, of clusters and listeners, and has everything that it asks for by name: a proxy
+    /// that carries traffic.
     pub(crate) fn is_configured(&self) -> bool {
         self.clusters.answered
             && self.listeners.answered
@@ -186,6 +189,7 @@ impl Conversation {
             holding.unanswered.remove(name);
         }
         holding.answered = true;
+        holding.ever_answered = true;
         Ok(())
     }
 
@@ -260,7 +264,9 @@ impl Conversation {
 impl Holding {
     fn forget_stream(&mut self) {
         self.asked = false;
-        self.unanswered = self.subscribed.clone();
+        self.answered = false;
+        let is_missing = |name: &&String| !self.versions.contains_key(*name);
+        self.unanswered = self.subscribed.iter().filter(is_missing).cloned().collect();
     }
 
     /// The first message of this type on a stream: it alone says which versions are held.
