@@ -158,11 +158,26 @@ impl ControlPlane {
         Ok(response.text().await?)
     }
 
-    /// How many proxies of the mesh `default` have a stream on which they have acknowledged their listeners: from then on
-    /// whatever is pushed to them is a change.
+    /// How many proxies of the mesh `default` have a stream and all that they should: from then on whatever is pushed to
+    /// them is a change.
     pub async fn online(&self) -> anyhow::Result<usize> {
         let overviews = self.get("/meshes/default/dataplanes+insights").await?;
-        Ok(overviews["items"].as_array().into_iter().flatten().filter(|it| is_online(it)).count())
+        let mut online = 0;
+        for overview in overviews["items"].as_array().into_iter().flatten() {
+            let has_all = match open_subscription(overview) {
+                None => false,
+                Some(subscription) if has_acknowledged_listeners(subscription) => true,
+                // One that came back with all of it has nothing to acknowledge.
+                Some(_) => self.is_synced(overview["name"].as_str().unwrap_or_default()).await?,
+            };
+            online += usize::from(has_all);
+        }
+        Ok(online)
+    }
+
+    async fn is_synced(&self, name: &str) -> anyhow::Result<bool> {
+        let inspection = self.get(&format!("/meshes/default/dataplanes/{name}/xds")).await?;
+        Ok(inspection["resources"].as_array().into_iter().flatten().all(|it| it["state"] == "synced"))
     }
 
     /// Applies what concerns one proxy alone, and waits until that one has acknowledged all of it. From the answer to the
@@ -217,12 +232,13 @@ async fn spawn(
     Ok((process, ports))
 }
 
-fn is_online(overview: &Value) -> bool {
-    let subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array();
-    subscriptions.into_iter().flatten().any(|subscription| {
-        subscription.get("disconnectTime").is_none()
-            && subscription["status"]["lds"].get("responsesAcknowledged").is_some()
-    })
+fn open_subscription(overview: &Value) -> Option<&Value> {
+    let mut subscriptions = overview["dataplaneInsight"]["subscriptions"].as_array()?.iter();
+    subscriptions.rfind(|it| it.get("disconnectTime").is_none())
+}
+
+fn has_acknowledged_listeners(subscription: &Value) -> bool {
+    subscription["status"]["lds"].get("responsesAcknowledged").is_some()
 }
 
 fn read_ports(file: &Path) -> Option<Ports> {

@@ -1,11 +1,6 @@
 //! A token that was lost: revoking it locks its proxy out of the control plane, and a new one lets it in again, while its
 //! traffic goes on.
 
-use std::path::Path;
-
-use testbed::Programs;
-use tokio::process::Command;
-
 use crate::shop::{Shop, answers, read, route, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,16 +12,7 @@ async fn a_revoked_token_ends_its_stream_and_a_new_one_brings_the_proxy_back_wit
     let token_file = shop.proxy_folder("web").join("token");
     let lost = read(&token_file);
 
-    let url = shop.control_plane.url();
-    let home = shop.folder.path();
-    kumactl(&shop.programs, home, &["config", "control-planes", "add", "--name", "shop", "--address", &url])
-        .await;
-    kumactl(
-        &shop.programs,
-        home,
-        &["revoke", "dataplane-token", "--token-file", token_file.to_str().unwrap()],
-    )
-    .await;
+    shop.kumactl(&["revoke", "dataplane-token", "--token-file", token_file.to_str().unwrap()]).await;
     shop.until_online(2).await;
 
     // Envoy tries again and again, and both sides say why in vain.
@@ -53,9 +39,4 @@ async fn a_revoked_token_ends_its_stream_and_a_new_one_brings_the_proxy_back_wit
     .await;
     assert_eq!(read(&dp_log).matches("Envoy is started").count(), 1, "it was not restarted");
     assert!(!read(&cp_log).contains(&lost) && !read(&dp_log).contains(&lost), "a token is never logged");
-}
-
-async fn kumactl(programs: &Programs, home: &Path, arguments: &[&str]) {
-    let output = Command::new(&programs.kumactl).args(arguments).env("HOME", home).output().await.unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

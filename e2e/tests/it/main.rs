@@ -12,6 +12,7 @@ mod oldest_envoy;
 mod refusals;
 mod resume;
 mod shop;
+mod state_of_the_world;
 mod storm;
 mod streams;
 mod tour;

@@ -129,12 +129,46 @@ async fn a_listener_that_envoy_refuses_harms_no_other_is_shown_and_heals() {
     assert!(rejections < 5, "{rejections} rejections: the same is not offered over and over");
     assert!(testbed::ask(taken, "").await.is_err(), "the port is somebody else's");
 
+    says_what_was_refused(&shop, taken).await;
+
     drop(occupant);
     until("the listener to be taken", async || testbed::ask(taken, "").await.is_ok()).await;
     visitors.come(10).await;
     visitors.leave().await;
     let stat = "listener_manager.listener_modified";
     assert_eq!(shop.proxies[2].stat(stat).await.unwrap(), 0, "the other listeners were left alone");
+    let inspection = shop.control_plane.get(INSPECTION).await.unwrap();
+    assert!(states(&inspection).iter().all(|(_, state)| state == "synced"), "{inspection:#}");
+}
+
+const INSPECTION: &str = "/meshes/default/dataplanes/web/xds";
+
+/// Of each resource, by name.
+fn states(inspection: &Value) -> Vec<(String, String)> {
+    let word = |resource: &Value, member: &str| resource[member].as_str().unwrap().to_owned();
+    let resources = inspection["resources"].as_array().unwrap();
+    resources.iter().map(|it| (word(it, "name"), word(it, "state"))).collect()
+}
+
+/// Which of the user's resources it comes from, in which revision, and why, in Envoy's words; and of nothing else.
+async fn says_what_was_refused(shop: &Shop, taken: SocketAddr) {
+    let listener = format!("outbound:{taken}");
+    let inspection = shop.control_plane.get(INSPECTION).await.unwrap();
+    let resources = inspection["resources"].as_array().unwrap();
+    let refused = resources.iter().find(|it| it["name"] == *listener).unwrap();
+    assert_eq!((&refused["type"], &refused["state"]), (&json!("Listener"), &json!("rejected")));
+    let error = refused["error"].as_str().unwrap();
+    assert!(error.contains("cannot bind") && error.contains("Address already in use"), "{error}");
+    assert_eq!(refused["sources"][0]["type"], "Dataplane");
+    assert_eq!(refused["sources"][0]["name"], "web");
+    let refused = |(name, state): &(String, String)| state == "rejected" && *name != listener;
+    assert!(!states(&inspection).iter().any(refused), "{inspection:#}");
+
+    let said = shop.kumactl(&["inspect", "dataplane", "web"]).await;
+    for words in [&*listener, "rejected", "Address already in use", "It comes from Dataplane web (revision "]
+    {
+        assert!(said.contains(words), "{words:?} is not in:\n{said}");
+    }
 }
 
 /// How many responses with listeners web's Envoy has refused, by what its insight says.

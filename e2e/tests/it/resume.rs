@@ -64,13 +64,17 @@ async fn responses(control_plane: &ControlPlane) -> [u64; 4] {
 }
 
 /// What three proxies must be answered with when they come back: that nothing is new of clusters and listeners.
-const CONFIRMATIONS: [u64; 4] = [3, 0, 3, 0];
+pub(crate) const CONFIRMATIONS: [u64; 4] = [3, 0, 3, 0];
 
-async fn until_all_are_back(shop: &Shop) {
+/// In the state-of-the-world protocol, in which one version stands for all resources of a type, what is held needs no word,
+/// but for extensions.
+pub(crate) const CONFIRMATIONS_OF_STATES: [u64; 4] = [0, 0, 0, 3];
+
+async fn until_all_are_back(shop: &Shop, confirmations: [u64; 4]) {
     shop.until_online(3).await;
     until("all to be answered", async || {
         let sent = responses(&shop.control_plane).await;
-        sent.iter().zip(CONFIRMATIONS).all(|(sent, expected)| *sent >= expected)
+        sent.iter().zip(confirmations).all(|(sent, expected)| *sent >= expected)
     })
     .await;
 }
@@ -95,13 +99,15 @@ enum End {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing_in_any_envoy_and_the_next_change_arrives_alone() {
-    restart_both_ways(Programs::find().unwrap(), 108).await;
+    restart_both_ways(Programs::find().unwrap(), 108, CONFIRMATIONS).await;
 }
 
-pub(crate) async fn restart_both_ways(programs: Programs, network: u8) {
+pub(crate) async fn restart_both_ways(programs: Programs, network: u8, confirmations: [u64; 4]) {
     // So that its log says what was in each response.
     let settings = [("KUMA_LOG_LEVEL", "debug")];
     let (mut shop, backend) = Shop::with_two_versions_of(programs, network, &settings).await;
+    // By the same steps as between the rounds.
+    shop.route(0, 100).await;
     shop.route(60, 40).await;
     for (end, (v1, v2), answering) in
         [(End::Kill9, (0, 100), "backend-v2"), (End::Terminate, (100, 0), "backend-v1")]
@@ -112,14 +118,11 @@ pub(crate) async fn restart_both_ways(programs: Programs, network: u8) {
             End::Terminate => assert!(shop.control_plane.terminate().await.unwrap().success()),
         }
         shop.control_plane.start_again().await.unwrap();
-        until_all_are_back(&shop).await;
+        until_all_are_back(&shop, confirmations).await;
         assert_eq!(changes(&shop).await, before, "{end:?}");
-        assert_eq!(responses(&shop.control_plane).await, CONFIRMATIONS, "{end:?}");
-        assert_eq!(
-            sent_unasked(&shop.control_plane),
-            [""; 6],
-            "{end:?}: clusters and listeners are confirmed"
-        );
+        assert_eq!(responses(&shop.control_plane).await, confirmations, "{end:?}");
+        let sent = sent_unasked(&shop.control_plane);
+        assert!(sent.iter().all(String::is_empty), "{end:?}: clusters and listeners are confirmed: {sent:?}");
 
         shop.route(v1, v2).await;
         assert!(answers(backend, 20).await.iter().all(|it| it == answering), "{end:?}");
@@ -148,7 +151,7 @@ async fn what_was_changed_while_no_proxy_could_hear_it_arrives_alone() {
     elsewhere.kill_9().await.unwrap();
 
     shop.control_plane.start_again().await.unwrap();
-    until_all_are_back(&shop).await;
+    until_all_are_back(&shop, CONFIRMATIONS).await;
     let is_new = async || shop.proxies[2].stat("listener_manager.total_listeners_active").await.unwrap() == 3;
     until("web's new outbound", is_new).await;
     let after = changes(&shop).await;

@@ -7,6 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use testbed::{Answer, ControlPlane, Launch, Programs, Proxy, Service, Settings};
+use tokio::process::Command;
 
 pub(crate) struct Shop {
     pub(crate) folder: tempfile::TempDir,
@@ -79,6 +80,23 @@ impl Shop {
 
     pub(crate) fn proxy_folder(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// What kumactl says of this control plane.
+    pub(crate) async fn kumactl(&self, arguments: &[&str]) -> String {
+        let home = self.folder.path();
+        let run = async |arguments: &[&str]| {
+            let mut kumactl = Command::new(&self.programs.kumactl);
+            let output = kumactl.args(arguments).env("HOME", home).output().await.unwrap();
+            let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            assert!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));
+            said(&output.stdout)
+        };
+        if !home.join(".kumactl").exists() {
+            let url = self.control_plane.url();
+            run(&["config", "control-planes", "add", "--name", "shop", "--address", &url]).await;
+        }
+        run(arguments).await
     }
 
     /// An address for an outbound.
