@@ -3,7 +3,7 @@
 //! The first change is taken at once; what arrives meanwhile is taken together with the next. No timer, and never a list
 //! of everything, except when history no longer reaches back to what was last seen.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use model::Kind;
 use plan::{Change, World};
@@ -26,17 +26,33 @@ pub fn whole_world(present: &Present) -> World {
 /// Keeps `registry` at the store's latest revision. Returns when the store is gone.
 pub async fn follow(store: Arc<dyn Store>, registry: Arc<Registry>, recorder: Arc<Recorder>) {
     let mut revisions = store.revisions();
+    let mut deletions = 0;
     loop {
         // Before the changes are asked for, so that they are at least all up to this number.
         let heard = *revisions.borrow_and_update();
-        take(&*store, heard, &registry, &recorder);
+        deletions += take(&*store, heard, &registry, &recorder);
+        if deletions >= DELETIONS_KEPT {
+            deletions = 0;
+            forget_deleted(&store.present(), &registry);
+        }
         if revisions.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder) {
+/// After so many deletions the world forgets those that the store has forgotten: rarely enough to look at all of it.
+const DELETIONS_KEPT: usize = 10_000;
+
+/// With history goes the memory of what was deleted, as after a restart.
+fn forget_deleted(present: &Present, registry: &Registry) {
+    let published = registry.published();
+    let world = published.world.forget_deleted(|key| present.deleted(key).is_some());
+    registry.publish(Published { world, ..published }, &BTreeSet::new());
+}
+
+/// How many of the changes were deletions.
+fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder) -> usize {
     let at = Instant::now();
     let before = registry.published();
     match store.changes(before.revision) {
@@ -44,7 +60,7 @@ fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder)
             // A change of the tokens has a revision, but is no change of the world.
             let revision = changes.last().map_or(heard, |change| change.revision.max(heard));
             if revision == before.revision {
-                return;
+                return 0;
             }
             let next = changes.iter().map(|it| Change { key: it.key.clone(), spec: it.spec.clone() });
             let (world, parts) = before.world.apply(next);
@@ -54,6 +70,7 @@ fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder)
             for change in changes.iter().filter(|change| change.key.kind == Kind::Dataplane) {
                 recorder.write_again(&change.key);
             }
+            changes.iter().filter(|change| change.spec.is_none()).count()
         }
         Err(gone) => {
             warn!(
@@ -64,6 +81,7 @@ fn take(store: &dyn Store, heard: u64, registry: &Registry, recorder: &Recorder)
             let present = store.present();
             let revision = present.revision().number;
             registry.publish_all(Published { revision, world: whole_world(&present), at });
+            0
         }
     }
 }

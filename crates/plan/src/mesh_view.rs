@@ -111,6 +111,32 @@ impl MeshView {
         parts
     }
 
+    /// See [`crate::World::forget_deleted`].
+    pub(crate) fn forget_deleted(&mut self, is_remembered: &impl Fn(&Key) -> bool) {
+        let is_forgotten = |kind, name: &Arc<str>| {
+            !is_remembered(&Key { kind, mesh: self.name.clone(), name: name.clone() })
+        };
+        let deleted = self.dataplanes.iter().filter(|(_, it)| matches!(it, Entity::Deleted));
+        let forgotten: Vec<_> = deleted
+            .filter(|(name, _)| is_forgotten(Kind::Dataplane, name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in forgotten {
+            self.dataplanes.remove_mut(&name);
+        }
+        if matches!(self.settings, Entity::Deleted) && is_forgotten(Kind::Mesh, &self.name) {
+            self.settings = Entity::Unknown;
+        }
+    }
+
+    /// Whether nothing is known of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.settings, Entity::Unknown)
+            && self.dataplanes.is_empty()
+            && self.endpoints.is_empty()
+            && self.routes.is_empty()
+    }
+
     fn put_settings(&mut self, next: Entity<Mesh>) -> Option<Part> {
         if self.settings == next {
             return None;

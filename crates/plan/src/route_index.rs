@@ -26,6 +26,10 @@ impl RouteIndex {
         routes.map(|(name, route)| (&**name, &**route))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
     /// The source services whose routes are others now. `None` deletes.
     pub(crate) fn put(&mut self, name: &Arc<str>, next: Option<&TrafficRoute>) -> BTreeSet<Arc<str>> {
         let before = self.by_name.get(name).cloned();

@@ -25,7 +25,7 @@ pub struct Change {
 /// An immutable value: cheap to clone, and the next world shares all that did not change.
 ///
 /// It remembers, by name alone, every Mesh and Dataplane that was deleted and not made again: some 100 bytes each, so that
-/// a proxy which was away learns of it.
+/// a proxy which was away learns of it, until it is told to [forget](World::forget_deleted) them.
 #[derive(Clone, Debug)]
 pub struct World {
     meshes: RedBlackTreeMapSync<Arc<str>, MeshView>,
@@ -52,6 +52,21 @@ impl World {
             next.meshes.insert_mut(mesh, view);
         }
         (next, parts)
+    }
+
+    /// Forgets what was deleted, but for what `is_remembered` says of a Mesh's or a Dataplane's key. Nobody has to be told:
+    /// what a proxy was told of a deletion it was told. Looks at the whole world.
+    #[must_use]
+    pub fn forget_deleted(&self, is_remembered: impl Fn(&Key) -> bool) -> Self {
+        let mut next = Self::default();
+        for (mesh, view) in self.meshes.iter() {
+            let mut view = view.clone();
+            view.forget_deleted(&is_remembered);
+            if !view.is_empty() {
+                next.meshes.insert_mut(mesh.clone(), view);
+            }
+        }
+        next
     }
 
     /// Whether there is, or was until somebody deleted it, a mesh of that name: then its proxies are to be told something.

@@ -53,6 +53,26 @@ fn a_plan_changes_only_if_a_part_that_it_read_changed() {
     }
 }
 
+/// A world that has forgotten what was deleted is the one of a store that never knew it.
+#[test]
+fn what_was_deleted_is_forgotten_unless_it_is_remembered() {
+    for seed in 0..SEEDS {
+        let mut rng = Rng::with_seed(seed);
+        let mut world = World::default();
+        let mut last = BTreeMap::new();
+        for _ in 0..STEPS {
+            let batch = random_batch(&mut rng);
+            last.extend(batch.iter().map(|change| (change.key.clone(), change.clone())));
+            world = world.apply(batch).0;
+        }
+        assert_eq!(everything(&world.forget_deleted(|_| true)), everything(&world), "seed {seed}");
+        let is_remembered = |key: &Key| key.name.as_ref() < "c";
+        last.retain(|key, change| change.spec.is_some() || is_remembered(key));
+        let expected = World::default().apply(last.into_values()).0;
+        assert_eq!(everything(&world.forget_deleted(is_remembered)), everything(&expected), "seed {seed}");
+    }
+}
+
 #[test]
 fn an_old_world_stays_as_it_was() {
     let mut rng = Rng::with_seed(1);
