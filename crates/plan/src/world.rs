@@ -59,7 +59,7 @@ impl World {
     #[must_use]
     pub fn forget_deleted(&self, is_remembered: impl Fn(&Key) -> bool) -> Self {
         let mut next = Self::default();
-        for (mesh, view) in self.meshes.iter() {
+        for (mesh, view) in &self.meshes {
             let mut view = view.clone();
             view.forget_deleted(&is_remembered);
             if !view.is_empty() {
