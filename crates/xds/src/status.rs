@@ -20,7 +20,8 @@ pub struct Rejection {
     /// Envoy's words when it last refused one of them, cut to 4 KiB.
     pub message: String,
     /// Names and versions, sorted by name. At first they are those of the whole response; some seconds later, when they
-    /// have been offered again one by one, the bad ones only.
+    /// have been offered again one by one, the bad ones only. Of a whole set (clusters and listeners in the
+    /// state-of-the-world protocol) they stay all that was not acknowledged before.
     pub resources: Vec<(Arc<str>, Arc<str>)>,
 }
 

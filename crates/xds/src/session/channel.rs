@@ -19,6 +19,8 @@ pub(super) struct Channel {
     pub(super) resource_type: ResourceType,
     pub(super) opened_at: Instant,
     pub(super) wildcard: bool,
+    /// State of the world only: whether the client has said so by name, and not by naming nothing.
+    pub(super) names_wildcard: bool,
     /// Whether the client says that it holds something from an earlier stream.
     pub(super) came_with_some: bool,
     /// Envoy is not ready before its first request for clusters and its first for listeners were answered, be it with
@@ -131,6 +133,7 @@ impl Channel {
             resource_type,
             opened_at: now,
             wildcard: false,
+            names_wildcard: false,
             came_with_some: false,
             owes_first_answer: resource_type.has_wildcard(),
             names: BTreeMap::new(),
@@ -357,7 +360,7 @@ impl Channel {
             }
         }
         if self.is_whole() {
-            sent.resources = self.not_acknowledged();
+            sent.resources = self.news_of_the_set(&sent.resources);
         }
         self.owes_first_answer = false;
         self.in_flight.push_back(sent);

@@ -144,7 +144,9 @@ impl Turn<'_> {
                 refused.push((name.clone(), action));
                 continue;
             }
-            let its_turn = urgency == Urgency::Asked
+            // A set that leaves out what is still to come would take it away.
+            let is_first_set = channel.is_whole() && channel.owes_first_answer;
+            let its_turn = (urgency == Urgency::Asked && !is_first_set)
                 || match action {
                     Action::Send(_) => *may_send.get_or_insert_with(|| self.may_add(resource_type)),
                     Action::Remove => *may_remove.get_or_insert_with(|| self.may_remove(resource_type)),
@@ -196,7 +198,7 @@ impl Turn<'_> {
     fn first_answer_waits(&mut self, resource_type: ResourceType, channel: &Channel) -> bool {
         resource_type == ResourceType::Listener
             && channel.pending().next().is_some()
-            && self.waits_for_clusters()
+            && !self.may_add(resource_type)
     }
 
     /// One response of a type at a time, but for clusters.
@@ -221,11 +223,22 @@ impl Turn<'_> {
     /// What refers to clusters waits until they are there and warm, which their answer says. Envoy closes connections to
     /// a cluster that is still warming: in a series of pushes that each moved a listener's extension to a new cluster,
     /// Envoy 1.40 closed more than half of them without this wait, and none with it.
+    ///
+    /// A client that comes back while a cluster warms asks for clusters last, and for what refers to them before.
     fn waits_for_clusters(&mut self) -> bool {
+        if self.channels.get(ResourceType::Cluster).is_none() {
+            return self.clusters_may_be_asked_for();
+        }
         let adds = self.clusters_about_to_go().is_some_and(|clusters| {
             clusters.pending().any(|(name, urgency)| self.adds(clusters, name, urgency))
         });
         adds || self.waits_for_answer(ResourceType::Cluster)
+    }
+
+    fn clusters_may_be_asked_for(&mut self) -> bool {
+        let came_with_some = self.channels.iter().any(|(_, it)| it.came_with_some);
+        let opened = self.channels.iter().map(|(_, it)| it.opened_at).min();
+        came_with_some && opened.is_some_and(|opened| self.is_before(opened + PATIENCE))
     }
 
     /// The clusters, unless so many are unanswered that no more go out.

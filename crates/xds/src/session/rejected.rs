@@ -4,7 +4,7 @@
 //! offered again when something of it changes, and after a while that doubles, because some refusals heal without a
 //! change of content ("address already in use").
 //!
-//! It is offered again one by one. Envoy takes the good resources of a response that it refuses, but does not remember
+//! It is offered again one by one, but for whole sets, which cannot be taken apart. Envoy takes the good resources of a response that it refuses, but does not remember
 //! that it has them, so that after a reconnect their removal could not be derived; alone, they are acknowledged, and the
 //! rejection that stands names the bad ones only.
 
@@ -77,8 +77,8 @@ impl Channel {
         let mut resources = before.map(|it| it.resources).unwrap_or_default();
         let refused = sent.into_iter().flat_map(|it| it.resources);
         // A whole set repeats what was taken with the one before.
-        resources
-            .extend(refused.filter(|(name, version)| !(self.is_whole() && self.has_taken(name, version))));
+        let is_repeated = |name: &str, version: &Arc<str>| self.is_whole() && self.has_taken(name, version);
+        resources.extend(refused.filter(|(name, version)| !is_repeated(name, version)));
         self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at: Some(retry_at), repeats }));
     }
 

@@ -63,8 +63,8 @@ fn open(
     now: SystemTime,
 ) {
     let resource_type = channel.resource_type;
-    channel.wildcard =
-        resource_type.has_wildcard() && (request.names.is_empty() || names_wildcard(&request.names));
+    channel.names_wildcard = resource_type.has_wildcard() && names_wildcard(&request.names);
+    channel.wildcard = channel.names_wildcard || (resource_type.has_wildcard() && request.names.is_empty());
     channel.came_with_some = !request.version.is_empty();
     // Every name is answered, because the client may be warming what uses it and wait for an answer, although the version
     // is the one that it has; but for endpoints, when no cluster is warming.
@@ -94,8 +94,10 @@ fn resubscribe(channel: &mut Channel, request: &StateRequest, repeats: bool, sna
     let asks_again = repeats && lost.is_empty() && gained.is_empty();
 
     // Who wants everything may say so by naming nothing, if he has never named anything.
-    let everything = channel.wildcard && request.names.is_empty() && lost.is_empty();
-    let wildcard = resource_type.has_wildcard() && (everything || names_wildcard(&request.names));
+    let has_named = channel.names_wildcard || !lost.is_empty();
+    let everything = channel.wildcard && request.names.is_empty() && !has_named;
+    channel.names_wildcard = resource_type.has_wildcard() && names_wildcard(&request.names);
+    let wildcard = channel.names_wildcard || everything;
     match (channel.wildcard, wildcard) {
         (true, false) => channel.unsubscribe_wildcard(),
         (false, true) => channel.subscribe_wildcard(snapshot),
@@ -103,6 +105,9 @@ fn resubscribe(channel: &mut Channel, request: &StateRequest, repeats: bool, sna
     }
     for name in lost {
         channel.lose_interest_in(&name);
+    }
+    if !gained.is_empty() {
+        channel.offered = None; // It was said of fewer names.
     }
     for name in gained {
         let name = shared(resource_type, name, snapshot);
@@ -139,7 +144,7 @@ impl Channel {
         let is_there = |name: &Arc<str>| snapshot.get(self.resource_type, name).is_some();
         let all_are_there = self.is_whole() || self.names.keys().all(is_there);
         if version(wanted.iter()) != offered || !all_are_there {
-            self.leave_what_is_about_to_go(snapshot, &offered, at);
+            self.leave_what_is_about_to_go(snapshot, &offered);
             return false;
         }
         for resource in wanted {
@@ -153,14 +158,14 @@ impl Channel {
     }
 
     /// Who has endpoints of a cluster that is about to go keeps them as long as the cluster.
-    fn leave_what_is_about_to_go(&mut self, snapshot: &Snapshot, offered: &str, at: SystemTime) {
+    fn leave_what_is_about_to_go(&mut self, snapshot: &Snapshot, offered: &str) {
         if self.is_whole() || !self.came_with_some {
             return;
         }
         let is_gone = |name: &&Arc<str>| snapshot.get(self.resource_type, name).is_none();
         for name in self.names.keys().filter(is_gone).cloned().collect::<Vec<_>>() {
             self.pending.remove(&name);
-            self.believe(name, Arc::from(offered), at);
+            self.names.entry(name).or_default().held = Some(Held::Told(Arc::from(offered)));
         }
     }
 
@@ -177,10 +182,13 @@ impl Channel {
         })
     }
 
-    /// Names and versions of what it has and has not acknowledged.
-    pub(super) fn not_acknowledged(&self) -> Vec<(Arc<str>, Arc<str>)> {
-        let is_open = |it: &&Arc<Resource>| !self.has_taken(&it.name, &it.version);
-        self.held().filter(is_open).map(|it| (it.name.clone(), it.version.clone())).collect()
+    /// Names and versions of what may be new to the client in a set in which this was said: that, and all that it has not
+    /// acknowledged. What it has acknowledged may have been replaced meanwhile, and is put back.
+    pub(super) fn news_of_the_set(&self, said: &[(Arc<str>, Arc<str>)]) -> Vec<(Arc<str>, Arc<str>)> {
+        let is_news = |it: &&Arc<Resource>| {
+            !self.has_taken(&it.name, &it.version) || said.iter().any(|(name, _)| *name == it.name)
+        };
+        self.held().filter(is_news).map(|it| (it.name.clone(), it.version.clone())).collect()
     }
 
     fn was_answered_by(&self, nonce: Option<u64>) -> bool {
@@ -193,7 +201,7 @@ impl Channel {
     }
 
     fn lose_interest_in(&mut self, name: &str) {
-        if let (true, Some(entry)) = (self.wildcard, self.names.get_mut(name)) {
+        if let Some(entry) = self.names.get_mut(name).filter(|it| self.wildcard && it.held.is_some()) {
             entry.explicit = false;
             return;
         }

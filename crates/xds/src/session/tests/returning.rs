@@ -212,3 +212,32 @@ fn an_extension_that_changed_while_its_holder_was_away_waits_for_the_clusters_th
         ",
     );
 }
+
+/// It asks for clusters when those that it has are warm, and what it holds may have come to refer to others meanwhile.
+#[test]
+fn who_comes_back_warming_hears_of_clusters_before_what_refers_to_them() {
+    play(
+        "
+        push cds old@1 new@1, eds old@1 new@1, ecds x@2
+        > eds +old =old@1
+        < 1 eds old@1
+        > ecds +x =x@1
+        > eds ack 1
+        > cds =old@1
+        < 2 cds new@1
+        > eds +new
+        < 3 eds new@1
+        > cds ack 2
+        < 4 ecds x@2
+        ",
+    );
+    play(
+        "
+        push cds old@1, eds old@1, ecds x@2
+        > ecds +x =x@1
+        wait 4s
+        wait 1s
+        < 1 ecds x@2
+        ",
+    );
+}

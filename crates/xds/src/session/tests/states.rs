@@ -296,3 +296,71 @@ fn clusters_can_be_asked_for_by_name() {
         ",
     );
 }
+
+/// A first set without what waits for its turn would take that away.
+#[test]
+fn the_first_set_is_complete_or_waits() {
+    play_states(
+        "
+        push cds a@1, eds a@1, lds l@1
+        > cds
+        < 1 cds a@1
+        > eds a
+        < 2 eds a@1
+        > cds holding 1 ack 1
+        > eds a holding 2 ack 2
+        > lds
+        < 3 lds l@1
+        > lds holding 3 ack 3
+        reconnect
+        > cds holding 1
+        > eds a holding 2
+        push cds a@1, eds a@2, lds l@2
+        < 1 eds a@2
+        push cds a@1, eds a@3, lds l@2
+        > lds holding 3
+        > eds a holding 1 ack 1
+        < 2 eds a@3
+        < 3 lds l@2
+        ",
+    );
+}
+
+#[test]
+fn a_cluster_that_is_put_back_before_its_edit_was_answered_has_its_endpoints_follow() {
+    play_states(
+        "
+        push cds a@1, eds a@1
+        > cds
+        < 1 cds a@1
+        > eds a
+        < 2 eds a@1
+        > eds a holding 2 ack 2
+        > cds holding 1 ack 1
+        push cds a@2, eds a@1
+        < 3 cds a@2
+        < 4 eds a@1
+        push cds a@1, eds a@1
+        > eds a holding 4 ack 4
+        wait 200ms
+        < 5 cds a@1
+        < 6 eds a@1
+        > cds holding 5 ack 5
+        holds cds a@1/1
+        ",
+    );
+}
+
+#[test]
+fn who_wants_everything_by_name_ends_it_by_naming_nothing() {
+    play_states(
+        "
+        push cds a@1
+        > cds *
+        < 1 cds a@1
+        > cds * holding 1 ack 1
+        > cds holding 1 ack 1
+        push cds a@2
+        ",
+    );
+}

@@ -28,6 +28,8 @@ pub(super) struct Envoy {
     pub(super) outbox: VecDeque<Said>,
     /// What it took of responses that it refused, and did not tell the server of when it came back.
     pub(super) orphans: BTreeSet<String>,
+    /// What it was told to remove.
+    pub(super) removed: Vec<(ResourceType, String)>,
     /// What it did though it should not have had to: use a cluster that was not there, or lose one that it used.
     pub(super) breaks: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Envoy {
             withheld: Vec::new(),
             outbox: VecDeque::new(),
             orphans: BTreeSet::new(),
+            removed: Vec::new(),
             breaks: Vec::new(),
         }
     }
@@ -180,6 +183,7 @@ impl Envoy {
             self.without_endpoints.remove(name);
             self.check_loss(name);
         }
+        self.removed.push((resource_type, name.to_owned()));
     }
 
     fn check_use(&mut self, name: &str, version: &str) {

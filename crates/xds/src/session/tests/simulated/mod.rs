@@ -13,7 +13,7 @@ use std::{
 use super::{super::order::CLUSTERS_IN_FLIGHT_MAX, script::now};
 use crate::{Moment, Protocol, ResourceType, Response, Session};
 use envoy::Envoy;
-use world::{World, is_bad};
+use world::{KEPT, World, is_bad};
 
 /// What may happen besides changes of the world.
 #[derive(Clone, Copy, Default)]
@@ -169,6 +169,14 @@ impl Conversation {
         let Some(response) = self.on_its_way.pop_front() else { return };
         let (random, refusal) = (&mut self.random, self.trouble.refusal);
         self.envoy.on_response(&response, &mut || random.f64() < refusal);
+        self.check_removals();
+    }
+
+    /// What is always wanted is never taken away.
+    fn check_removals(&mut self) {
+        for (resource_type, name) in std::mem::take(&mut self.envoy.removed) {
+            assert!(name != KEPT, "{self}: has lost the {resource_type:?}");
+        }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -232,6 +240,14 @@ impl Conversation {
             && status.settled_tag == self.tag
             && self.envoy.is_warm()
             && self.client_has_the_world()
+            && (self.trouble.bad > 0.0 || self.all_is_acknowledged())
+    }
+
+    fn all_is_acknowledged(&self) -> bool {
+        let is_acknowledged = |it: &crate::ResourceReport| {
+            it.sent.is_none() || it.acknowledged.as_ref().map(|(version, _)| version) == it.sent.as_ref()
+        };
+        self.session.report().resources.iter().all(is_acknowledged)
     }
 
     fn client_has_the_world(&self) -> bool {

@@ -8,6 +8,9 @@ use crate::{Resource, ResourceType, Snapshot};
 
 const NAMES: usize = 5;
 
+/// A cluster and a listener that change, and are always there and always good.
+pub(super) const KEPT: &str = "kept";
+
 pub(super) struct World {
     pub(super) random: fastrand::Rng,
     last_version: u64,
@@ -37,6 +40,11 @@ impl World {
             }
             if self.random.f64() < 0.2 {
                 self.toggle_listener(i);
+            }
+        }
+        for resource_type in [ResourceType::Cluster, ResourceType::Listener, ResourceType::Endpoint] {
+            if !self.has(resource_type, KEPT) || self.random.f64() < 0.2 {
+                self.put(resource_type, KEPT, &[]);
             }
         }
         for secret in ["s0", "s1"] {
@@ -113,7 +121,7 @@ impl World {
     fn put(&mut self, resource_type: ResourceType, name: &str, references: &[String]) {
         self.last_version += 1;
         let may_be_bad = !matches!(resource_type, ResourceType::Endpoint | ResourceType::Secret);
-        let bad = if may_be_bad && self.random.f64() < self.bad { "bad" } else { "" };
+        let bad = if may_be_bad && name != KEPT && self.random.f64() < self.bad { "bad" } else { "" };
         let version = format!("{};{};{bad}", self.last_version, references.join(","));
         let resource = Resource::new(resource_type, Arc::from(name), Arc::from(version), b"");
         self.resources.entry(resource_type).or_default().insert(name.to_owned(), Arc::new(resource));
