@@ -7,7 +7,7 @@ use std::{
 };
 
 use identity::{Keyring, TokenError, TokenId};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinSet, time::Instant};
 use xds::{Refusal, SessionStatus, Snapshot, StreamView, Subscriber};
 
 use crate::{feed::Feed, token_keys::StoredTokenKeys};
@@ -29,6 +29,8 @@ struct Open {
 struct Stream {
     token: TokenId,
     end: oneshot::Sender<TokenError>,
+    /// Since it has begun.
+    view: Option<StreamView>,
 }
 
 /// One stream's. Dropping it takes the stream out.
@@ -40,8 +42,18 @@ pub struct Admission {
 
 /// A feed for as long as its token is accepted.
 pub struct AdmittedFeed {
-    pub feed: Feed,
-    pub admission: Admission,
+    feed: Feed,
+    admission: Admission,
+    /// When the token expires. The feed says so to a client that reads.
+    expires: Option<Instant>,
+    /// Sees to it that the stream of one that does not read ends, too; goes with the stream.
+    expiry: JoinSet<()>,
+}
+
+impl AdmittedFeed {
+    pub fn new(feed: Feed, admission: Admission, expires: Option<Instant>) -> Self {
+        Self { feed, admission, expires, expiry: JoinSet::new() }
+    }
 }
 
 impl Admissions {
@@ -66,7 +78,7 @@ impl Admissions {
         let (end, ended) = oneshot::channel();
         open.by_jti.entry(token.jti.clone()).or_default().insert(id);
         open.by_kid.entry(token.kid.clone()).or_default().insert(id);
-        open.streams.insert(id, Stream { token, end });
+        open.streams.insert(id, Stream { token, end, view: None });
         drop(open);
         Ok(Admission { admissions: self.clone(), id, ended })
     }
@@ -92,10 +104,13 @@ impl Open {
         let of_tokens = now.revoked_since(&self.keyring).filter_map(|jti| self.by_jti.get(jti));
         let refused: BTreeSet<u64> = of_keys.chain(of_tokens).flatten().copied().collect();
         for id in &refused {
-            let Some(Stream { token, end }) = self.remove(*id) else { continue };
+            let Some(Stream { token, end, view }) = self.remove(*id) else { continue };
             if let Err(error) = now.still_accepts(&token) {
                 // Who has ended meanwhile needs no telling.
                 drop(end.send(error));
+                if let Some(view) = view {
+                    view.end();
+                }
             }
         }
         if !refused.is_empty() {
@@ -122,6 +137,15 @@ fn remove(streams: &mut BTreeMap<String, BTreeSet<u64>>, of: &str, id: u64) {
 }
 
 impl Admission {
+    /// From now on the stream ends when it has to although its client does not read.
+    fn began(&self, view: StreamView) {
+        if let Some(stream) = self.admissions.open().streams.get_mut(&self.id) {
+            stream.view = Some(view);
+        } else {
+            view.end(); // It was refused before it began.
+        }
+    }
+
     /// Waits for the token's not being accepted any more, and says why. Cancel safe.
     async fn refused(&mut self) -> TokenError {
         match (&mut self.ended).await {
@@ -149,7 +173,20 @@ impl Subscriber for AdmittedFeed {
     }
 
     fn began(&mut self, stream: StreamView) {
+        self.admission.began(stream.clone());
+        if let Some(at) = self.expires {
+            let stream = stream.clone();
+            self.expiry.spawn(async move {
+                tokio::time::sleep_until(at).await;
+                stream.end();
+            });
+        }
         self.feed.began(stream);
+    }
+
+    fn refused(&mut self) -> Option<Refusal> {
+        let error = self.admission.ended.try_recv().ok()?;
+        Some(Refusal::Unauthenticated(error.to_string()))
     }
 
     fn observe(&mut self, status: &SessionStatus) {

@@ -19,6 +19,10 @@ use crate::{
     token_keys::StoredTokenKeys,
 };
 
+/// As many streams as one Dataplane may have: two proxies, and what a proxy that flaps leaves half-open. So one token does
+/// not take everybody's connections.
+const STREAMS_OF_ONE: usize = 16;
+
 pub struct Streams {
     pub token_keys: Arc<StoredTokenKeys>,
     pub admissions: Arc<Admissions>,
@@ -63,11 +67,19 @@ impl Authority for Streams {
         if !self.planner.registry.published().world.knows_mesh(&proxy.mesh) {
             return Err(Refusal::NotFound(format!("there is no mesh {}; apply it first", proxy.mesh)));
         }
+        let open = self.planner.live_streams.of(&proxy).len();
+        if open >= STREAMS_OF_ONE {
+            return Err(Refusal::Unavailable(format!(
+                "{open} streams of {} are open, more than there can be proxies of one Dataplane",
+                node.id
+            )));
+        }
         let admission = self.admissions.admit(token).map_err(refusal)?;
         info!(mesh = %proxy.mesh, name = %proxy.name, envoy = %node.version, "a proxy connected");
         let subscription = self.recorder.open(&proxy);
-        let feed = Feed::new(self.planner.clone(), proxy, subscription, expiry(&peer));
-        Ok(AdmittedFeed { feed, admission })
+        let expires = expiry(&peer);
+        let feed = Feed::new(self.planner.clone(), proxy, subscription, expires);
+        Ok(AdmittedFeed::new(feed, admission, expires))
     }
 }
 

@@ -1,11 +1,20 @@
 //! One TCP connection: socket options, TLS, HTTP/2, and when it ends.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
@@ -31,22 +40,38 @@ const HEADER_LIST_BYTES: u32 = 16 << 10;
 /// One Envoy has one stream; a proxy in between may join the streams of many.
 const STREAMS_MAX: u32 = 1000;
 
-/// How many streams of one connection are open.
-pub(crate) struct OpenStreams(watch::Sender<usize>);
+/// The streams of one connection.
+pub(crate) struct OpenStreams {
+    count: watch::Sender<usize>,
+    cut: Notify,
+    /// How long a stream that has to end may take.
+    pub(crate) end_within: Duration,
+}
 
 /// Counts one stream while it lives.
 pub(crate) struct OpenStream(Arc<OpenStreams>);
 
 impl OpenStreams {
     pub(crate) fn begin(self: &Arc<Self>) -> OpenStream {
-        self.0.send_modify(|open| *open += 1);
+        self.count.send_modify(|open| *open += 1);
         OpenStream(self.clone())
+    }
+
+    /// Ends the connection, whatever its client does.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_one();
+    }
+}
+
+impl OpenStream {
+    pub(crate) fn connection(&self) -> Weak<OpenStreams> {
+        Arc::downgrade(&self.0)
     }
 }
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.0.send_modify(|open| *open -= 1);
+        self.0.count.send_modify(|open| *open -= 1);
     }
 }
 
@@ -60,7 +85,7 @@ pub(crate) fn begin<A: Authority>(
 ) {
     // The handshake has a task of its own: its large future is gone before the connection's task begins.
     tokio::spawn(Box::pin(async move {
-        match handshake_or_make_room(tcp, &acceptor, &context, &slot).await {
+        match handshake(tcp, &acceptor, &context, &slot).await {
             Ok(tls) => drop(tokio::spawn(serve(tls, from, context, slot))),
             Err(error) => context.refusals.note(from, &error),
         }
@@ -81,36 +106,43 @@ enum HandshakeError {
     MadeRoom,
 }
 
-async fn handshake_or_make_room<A: Authority>(
+async fn handshake<A: Authority>(
     tcp: TcpStream,
     acceptor: &TlsAcceptor,
     context: &Context<A>,
     slot: &Slot,
 ) -> Result<TlsStream<TcpStream>, HandshakeError> {
-    let rest = slot.rest();
+    set_options(&tcp).map_err(HandshakeError::Socket)?;
     tokio::select! {
-        result = handshake(tcp, acceptor, context) => result,
-        () = rest.evicted() => Err(HandshakeError::MadeRoom),
+        result = shake_hands(tcp, acceptor, context, slot) => result,
+        () = reached(context.phase.clone(), Phase::Draining) => Err(HandshakeError::ShuttingDown),
     }
 }
 
-async fn handshake<A: Authority>(
+async fn shake_hands<A: Authority>(
     tcp: TcpStream,
     acceptor: &TlsAcceptor,
     context: &Context<A>,
+    slot: &Slot,
 ) -> Result<TlsStream<TcpStream>, HandshakeError> {
-    set_options(&tcp).map_err(HandshakeError::Socket)?;
     let limit = context.settings.handshake_timeout;
-    let shaken = async {
-        // Who says nothing takes no turn.
-        let readable = timeout(limit, tcp.readable()).await;
-        readable.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Socket)?;
-        let result = context.admission.admit(timeout(limit, acceptor.accept(tcp))).await;
-        result.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Tls)
+    // Who says nothing takes no turn.
+    let readable = timeout(limit, unless_room_is_needed(slot, tcp.readable())).await;
+    readable.map_err(|_| HandshakeError::TimedOut(limit))??.map_err(HandshakeError::Socket)?;
+    // Its time begins with its turn.
+    let mut shaken = std::pin::pin!(async { timeout(limit, acceptor.accept(tcp)).await });
+    let shaken = match context.admission.admit(shaken.as_mut()).await {
+        Some(shaken) => shaken,
+        None => unless_room_is_needed(slot, shaken).await?,
     };
+    shaken.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Tls)
+}
+
+async fn unless_room_is_needed<T>(slot: &Slot, waits: impl Future<Output = T>) -> Result<T, HandshakeError> {
+    let rest = slot.rest();
     tokio::select! {
-        result = shaken => result,
-        () = reached(context.phase.clone(), Phase::Draining) => Err(HandshakeError::ShuttingDown),
+        done = waits => Ok(done),
+        () = rest.evicted() => Err(HandshakeError::MadeRoom),
     }
 }
 
@@ -130,9 +162,10 @@ async fn serve<A: Authority>(
     context: Arc<Context<A>>,
     slot: Slot,
 ) {
-    let (open, open_count) = watch::channel(0);
-    let open = Arc::new(OpenStreams(open));
+    let (count, open_count) = watch::channel(0);
     let settings = context.settings.clone();
+    let open = Arc::new(OpenStreams { count, cut: Notify::new(), end_within: settings.shutdown_timeout });
+    let cut = open.clone();
     let phase = context.phase.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let response = stream::respond(request, from, &context, &open);
@@ -149,7 +182,11 @@ async fn serve<A: Authority>(
     // How a connection ends says nothing that its streams have not said: they see the loss themselves.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = idle(open_count, &slot, settings.idle_timeout) => {}
+        () = cut.cut.notified() => return,
+        unused = unused(open_count, &slot, settings.idle_timeout) => match unused {
+            Unused::MakesRoom => return,
+            Unused::Idle => {}
+        },
         () = reached(phase.clone(), Phase::Draining) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -160,20 +197,28 @@ async fn serve<A: Authority>(
     }
 }
 
+/// Why a connection without a stream is closed.
+enum Unused {
+    Idle,
+    MakesRoom,
+}
+
 /// Ready once no stream was open for that long, or the connection has to make room while there is none.
-async fn idle(mut open_streams: watch::Receiver<usize>, slot: &Slot, limit: Duration) {
+async fn unused(mut open_streams: watch::Receiver<usize>, slot: &Slot, limit: Duration) -> Unused {
     while open_streams.wait_for(|open| *open == 0).await.is_ok() {
         let rest = slot.rest();
         tokio::select! {
+            biased; // Who is served is never closed.
             next = timeout(limit, open_streams.wait_for(|open| *open > 0)) => {
                 if next.is_err() {
-                    return;
+                    return Unused::Idle;
                 }
             }
-            () = rest.evicted() => return,
+            () = rest.evicted() => return Unused::MakesRoom,
         }
     }
     // The service is gone, and so is the connection.
+    Unused::Idle
 }
 
 /// Ready once the server is in that phase, or is gone.

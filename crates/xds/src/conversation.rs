@@ -122,7 +122,7 @@ impl<A: Authority> Opening<A> {
         })?;
         tracing::debug!(node = id, version, %from, "stream opened");
         let session = Arc::new(Mutex::new(Session::new(protocol, fastrand::u64(..))));
-        subscriber.began(StreamView::new(protocol, &session));
+        subscriber.began(StreamView::new(protocol, &session).on(&open));
         let mut conversation = Conversation {
             protocol,
             node_id: id,
@@ -183,6 +183,9 @@ impl<S: Subscriber> Conversation<S> {
             message = self.messages.next() => {
                 let (node, request) = read(self.protocol, message?.ok_or_else(ended_by_client)?)?;
                 self.check_node(node)?;
+                if let Some(refusal) = self.subscriber.refused() {
+                    return Err(refusal.into());
+                }
                 let responses = self.take(&request);
                 if self.session().name_count() > NAMES_MAX {
                     return Err(too_many_names());

@@ -75,6 +75,12 @@ pub trait Subscriber: Send + 'static {
     /// [`SessionStatus::settled_tag`]. An `Err` ends the stream with that status. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Result<(u64, Arc<Snapshot>), Refusal>> + Send;
 
+    /// Whether the stream has to end now, which [`Self::next`] would say, too: asked before a request is answered, so that
+    /// who is refused is told nothing more.
+    fn refused(&mut self) -> Option<Refusal> {
+        None
+    }
+
     /// Told after every request and response that counted, and whenever [`SessionStatus::settled`] or its tag change.
     fn observe(&mut self, status: &SessionStatus);
 }
@@ -84,15 +90,17 @@ pub trait Subscriber: Send + 'static {
 pub struct ServerSettings {
     /// The largest request: a delta client that comes back reports every version it holds. Bytes.
     pub max_request_bytes: usize,
-    /// Further connections are closed at once, but for the sake of one that comes the oldest that has no stream makes room:
-    /// Envoy comes back after a while.
+    /// For one more, the connection that has been without a stream for longest makes room; if there is none, it is closed at
+    /// once. Envoy comes back after a while.
     pub max_connections: usize,
     /// For the TLS handshake, and again for a stream's first message.
     pub handshake_timeout: Duration,
     /// For a connection without a stream: an Envoy whose stream was ended opens the next one within 10 s
     /// (`retry_back_off.max_interval` of its bootstrap).
     pub idle_timeout: Duration,
-    /// For streams to end when the server does. What is left then is cut.
+    /// How long a connection without a stream is left alone although others need its place.
+    pub undisturbed: Duration,
+    /// For streams to end when the server does, or when they have to. What is left then is cut.
     pub shutdown_timeout: Duration,
 }
 
@@ -135,6 +143,8 @@ impl Default for ServerSettings {
             max_connections: 20_000,
             handshake_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_mins(1),
+            // Longer than a loaded client and a loaded network take to go on.
+            undisturbed: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(5),
         }
     }
@@ -165,7 +175,7 @@ impl<A: Authority> Server<A> {
         shutdown: impl Future<Output = ()> + Send,
     ) {
         let (phase, phases) = watch::channel(Phase::Serving);
-        let slots = Slots::new(self.settings.max_connections);
+        let slots = Slots::new(self.settings.max_connections, self.settings.undisturbed);
         let shutdown_timeout = self.settings.shutdown_timeout;
         let context = Arc::new(Context {
             settings: self.settings,

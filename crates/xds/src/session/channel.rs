@@ -14,6 +14,7 @@ use crate::{Resource, ResourceType, Snapshot};
 pub(super) struct Channels([Option<Box<Channel>>; ResourceType::COUNT]);
 
 /// Begins with the client's first request for the type.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about what the client has said")]
 pub(super) struct Channel {
     pub(super) protocol: Protocol,
     pub(super) resource_type: ResourceType,

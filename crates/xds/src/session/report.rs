@@ -1,19 +1,25 @@
 //! A look into a stream from outside, for inspection: what was sent, and what the client says it has.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::SystemTime,
 };
 
 use super::{Protocol, Session};
-use crate::{ResourceType, SessionStatus};
+use crate::{
+    ResourceType, SessionStatus,
+    connection::{OpenStream, OpenStreams},
+};
 
 /// One open stream, to be looked into whenever somebody wants to know. It keeps nothing alive and never waits for the
 /// stream's task, which may be stuck with a client that does not read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StreamView {
     protocol: Protocol,
     session: Weak<Mutex<Session>>,
+    /// None where a session is driven by something else than a connection.
+    connection: Weak<OpenStreams>,
 }
 
 /// A stream as of now.
@@ -36,10 +42,36 @@ pub struct ResourceReport {
     pub acknowledged: Option<(Arc<str>, SystemTime)>,
 }
 
+impl fmt::Debug for StreamView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamView").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
 impl StreamView {
     /// A view of a session that somebody else drives. `protocol` is that of the session.
     pub fn new(protocol: Protocol, session: &Arc<Mutex<Session>>) -> Self {
-        Self { protocol, session: Arc::downgrade(session) }
+        Self { protocol, session: Arc::downgrade(session), connection: Weak::new() }
+    }
+
+    pub(crate) fn on(self, stream: &OpenStream) -> Self {
+        Self { connection: stream.connection(), ..self }
+    }
+
+    /// To be called, in a tokio runtime, when the stream has to end though its client may not read: a stream ends by itself
+    /// when its subscriber is asked, which for such a client may be never. What has not ended within
+    /// [`crate::ServerSettings::shutdown_timeout`] loses its connection.
+    pub fn end(&self) {
+        let (session, connection) = (self.session.clone(), self.connection.clone());
+        let Some(end_within) = connection.upgrade().map(|it| it.end_within) else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(end_within).await;
+            if session.strong_count() > 0
+                && let Some(connection) = connection.upgrade()
+            {
+                connection.cut();
+            }
+        });
     }
 
     pub fn protocol(&self) -> Protocol {

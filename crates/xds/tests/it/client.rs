@@ -56,7 +56,19 @@ pub(crate) async fn tls(
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, root: &CertificateDer<'static>) -> Self {
-        let tls = within(tls(address, root)).await.unwrap();
+        Self::over(within(tls(address, root)).await.unwrap()).await
+    }
+
+    /// However often it is refused before.
+    pub(crate) async fn connect_at_last(address: SocketAddr, root: &CertificateDer<'static>) -> Self {
+        loop {
+            if let Ok(tls) = tls(address, root).await {
+                return Self::over(tls).await;
+            }
+        }
+    }
+
+    async fn over(tls: TlsStream<TcpStream>) -> Self {
         let (connection, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
         Self { connection, driver: tokio::spawn(driver) }
     }

@@ -67,29 +67,55 @@ async fn more_connections_than_may_be_are_closed_at_once() {
     within(async { while client::tls(fleet.address, &fleet.root).await.is_err() {} }).await;
 }
 
-/// F15: idle connections, whether they have begun a handshake or not, keep nobody out.
+/// F15: idle connections, whatever they have begun, keep nobody out.
 #[tokio::test]
 async fn who_rests_makes_room_for_who_comes() {
-    let fleet = Fleet::start(ServerSettings { max_connections: 3, ..ServerSettings::default() });
+    let fleet = Fleet::start(ServerSettings {
+        max_connections: 4,
+        undisturbed: Duration::ZERO,
+        ..ServerSettings::default()
+    });
     let client = Client::connect(fleet.address, &fleet.root).await;
     let mut served = client.open().await;
     let first = served.hear().await;
 
     let mut no_handshake = TcpStream::connect(fleet.address).await.unwrap();
+    let mut no_word = client::tls(fleet.address, &fleet.root).await.unwrap();
     let no_stream = Client::connect(fleet.address, &fleet.root).await;
-    let second = Client::connect(fleet.address, &fleet.root).await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        // Who is in the middle of a handshake does not rest yet.
+        let other = within(Client::connect_at_last(fleet.address, &fleet.root)).await;
+        let mut stream = other.open().await;
+        stream.hear().await;
+        others.push((other, stream));
+    }
     assert_eq!(within(no_handshake.read(&mut [0])).await.unwrap_or(0), 0);
-    let mut second_stream = second.open().await;
-    second_stream.hear().await;
-    let third = Client::connect(fleet.address, &fleet.root).await;
+    assert_eq!(within(no_word.read(&mut [0; 1000])).await.map_or(0, |_| 0), 0);
     no_stream.closed().await;
-    let mut third_stream = third.open().await;
-    third_stream.hear().await;
 
     assert!(within(client::tls(fleet.address, &fleet.root)).await.is_err(), "all are served");
     served.acknowledge(&first.nonce);
     fleet.world.send_replace((2, Arc::new(clusters("2", 10))));
     assert_eq!(served.hear().await.resources[0].version, "2");
+}
+
+/// A token that was revoked, for one: who does not read cannot be told, and loses its connection.
+#[tokio::test]
+async fn a_stream_that_has_to_end_ends_though_its_client_does_not_read() {
+    let settings =
+        ServerSettings { shutdown_timeout: Duration::from_millis(100), ..ServerSettings::default() };
+    let mut fleet = Fleet::start(settings);
+    let client = Client::connect(fleet.address, &fleet.root).await;
+    let deaf = client.open().await;
+    fleet.world.send_replace((2, Arc::new(clusters("2", 10_000_000))));
+    within(fleet.taken.subscribe().wait_for(|it| *it > 0)).await.unwrap();
+    let view = within(fleet.view.wait_for(Option::is_some)).await.unwrap().clone().unwrap();
+    assert!(view.report().is_some());
+    view.end();
+    client.closed().await;
+    assert!(view.report().is_none());
+    drop(deaf);
 }
 
 #[tokio::test]

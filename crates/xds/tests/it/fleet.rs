@@ -16,6 +16,8 @@ pub(crate) struct Fleet {
     pub(crate) root: CertificateDer<'static>,
     pub(crate) world: watch::Sender<(u64, Arc<Snapshot>)>,
     pub(crate) status: watch::Receiver<SessionStatus>,
+    /// Of the stream that began last.
+    pub(crate) view: watch::Receiver<Option<StreamView>>,
     /// How many snapshots were taken by all streams together.
     pub(crate) taken: watch::Sender<usize>,
     pub(crate) shutdown: watch::Sender<bool>,
@@ -25,12 +27,14 @@ pub(crate) struct Fleet {
 struct TestAuthority {
     world: watch::Receiver<(u64, Arc<Snapshot>)>,
     status: watch::Sender<SessionStatus>,
+    view: watch::Sender<Option<StreamView>>,
     taken: watch::Sender<usize>,
 }
 
 pub(crate) struct Stream {
     world: watch::Receiver<(u64, Arc<Snapshot>)>,
     status: watch::Sender<SessionStatus>,
+    view: watch::Sender<Option<StreamView>>,
     taken: watch::Sender<usize>,
 }
 
@@ -48,12 +52,12 @@ impl Authority for TestAuthority {
     }
 
     async fn subscribe(&self, peer: String, node: &Node) -> Result<Stream, Refusal> {
-        let Self { world, status, taken } = self;
+        let Self { world, status, view, taken } = self;
         match node.id.split_once('.') {
             Some(("default", name)) if name == peer => {
                 let mut world = world.clone();
                 world.mark_changed();
-                Ok(Stream { world, status: status.clone(), taken: taken.clone() })
+                Ok(Stream { world, status: status.clone(), view: view.clone(), taken: taken.clone() })
             }
             Some(("default", _)) => Err(Refusal::PermissionDenied("the token is another's".to_owned())),
             Some(_) => Err(Refusal::NotFound("there is no such mesh".to_owned())),
@@ -63,7 +67,9 @@ impl Authority for TestAuthority {
 }
 
 impl Subscriber for Stream {
-    fn began(&mut self, _: StreamView) {}
+    fn began(&mut self, view: StreamView) {
+        self.view.send_replace(Some(view));
+    }
 
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {
         self.world.changed().await.map_err(|_| Refusal::Unavailable("the world has ended".to_owned()))?;
@@ -83,7 +89,9 @@ impl Fleet {
         let (world, worlds) = watch::channel((1, Arc::new(clusters("1", 10))));
         let (status_sender, status) = watch::channel(SessionStatus::default());
         let taken = watch::Sender::new(0);
-        let authority = TestAuthority { world: worlds, status: status_sender, taken: taken.clone() };
+        let (view_sender, view) = watch::channel(None);
+        let authority =
+            TestAuthority { world: worlds, status: status_sender, view: view_sender, taken: taken.clone() };
         let listener = xds::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, mut asked) = watch::channel(false);
@@ -91,7 +99,7 @@ impl Fleet {
             let shutdown = async { drop(asked.wait_for(|it| *it).await) };
             Server::new(settings, authority).serve(vec![listener], tls_configs, shutdown).await;
         });
-        Self { address, tls, root, world, status, taken, shutdown, server }
+        Self { address, tls, root, world, status, view, taken, shutdown, server }
     }
 }
 

@@ -264,7 +264,8 @@ async fn insist(fleet: &Fleet, neighbour: &mut Neighbour, (what, times, next, re
 #[tokio::test]
 async fn what_is_wrong_or_too_much_in_http_2_ends_its_connection_at_most() {
     use Reaction::{Closes, Endures};
-    let (fleet, mut neighbour) = fleet(ServerSettings::default()).await;
+    let settings = ServerSettings { idle_timeout: Duration::from_mins(10), ..ServerSettings::default() };
+    let (fleet, mut neighbour) = fleet(settings).await;
     let zeros = vec![0; 16_384];
     let headers = |i: u32| h2(1, 4, 2 * i + 1, &HEADERS);
     let reset = |i: u32| [headers(i), h2(3, 0, 2 * i + 1, &[0, 0, 0, 8])].concat();
