@@ -85,7 +85,7 @@ async fn who_rests_makes_room_for_who_comes() {
     let mut others = Vec::new();
     for _ in 0..3 {
         // Who is in the middle of a handshake does not rest yet.
-        let other = within(Client::connect_at_last(fleet.address, &fleet.root)).await;
+        let other = Box::pin(within(Client::connect_at_last(fleet.address, &fleet.root))).await;
         let mut stream = other.open().await;
         stream.hear().await;
         others.push((other, stream));
