@@ -1,33 +1,33 @@
-//! Admission of a storm: when a whole fleet comes back at once, handshakes take turns.
+//! Admission of a storm: when a whole fleet comes back at once, the costly step of a handshake is taken in turns.
 //!
-//! A TLS handshake is most of what a connection costs. Were thousands under way side by side, all would end late, most of
-//! them after the client has given up (Envoy waits for one second), and be begun again. So few are under way at a time,
-//! first come, first served; who waits is not refused, and the wait counts against nobody's time. What a client does not
-//! do in its turn it may still do, but no longer in the turn: so the slow keep nobody waiting.
+//! A TLS handshake is most of what a connection costs, and most of it is one step: what follows from a whole ClientHello.
+//! Were thousands of them under way side by side, all would end late, most of them after their client has given up (Envoy
+//! waits for one second), and be begun again. So as many are taken at a time as there are cores, first come, first served;
+//! who has had its step goes on before the next, and who has gone meanwhile costs nothing. Whoever waits is not refused, and
+//! the wait counts against nobody's time. A turn lasts as long as the server computes, and never waits for a client.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use tokio::sync::Semaphore;
-
-/// For each core: far fewer than end within a second, and enough for clients that answer a tenth of a second later.
-const TURNS_PER_CORE: usize = 128;
-
-/// How long a turn lasts at most.
-const TURN: Duration = Duration::from_millis(250);
 
 pub(crate) struct Admission(Semaphore);
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Semaphore::new(cores * TURNS_PER_CORE))
+        Self(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)))
     }
 
-    /// Waits for a turn and goes on in it. `None` if the turn was too short: the rest may be done without one.
-    pub(crate) async fn admit<F: Future + Unpin>(&self, handshake: F) -> Option<F::Output> {
+    /// Waits for a turn, and takes the first step of a handshake in it. `None` if there are more: they need no turn.
+    pub(crate) async fn first_step<F: Future>(&self, mut handshake: Pin<&mut F>) -> Option<F::Output> {
         // The semaphore is never closed.
         let _turn = self.0.acquire().await;
-        tokio::time::timeout(TURN, handshake).await.ok()
+        poll_fn(|context| {
+            Poll::Ready(match handshake.as_mut().poll(context) {
+                Poll::Ready(done) => Some(done),
+                Poll::Pending => None,
+            })
+        })
+        .await
     }
 }
 
@@ -35,18 +35,20 @@ impl Admission {
 mod tests {
     use std::{future::pending, pin::pin};
 
-    use futures_util::future::join_all;
-
     use super::*;
 
     #[tokio::test]
     async fn the_slow_keep_nobody_waiting_and_may_go_on() {
-        let admission = Admission(Semaphore::new(2));
-        let slow = join_all((0..2).map(|_| admission.admit(Box::pin(pending::<()>()))));
-        let mut next = pin!(async { 7 });
-        let next = admission.admit(next.as_mut());
-        // They come first, and have their turns.
-        let (slow, next) = tokio::join!(slow, next);
-        assert_eq!((slow, next), (vec![None, None], Some(7)));
+        let admission = Admission(Semaphore::new(1));
+        for _ in 0..3 {
+            assert_eq!(admission.first_step(pin!(pending::<()>())).await, None);
+        }
+        assert_eq!(admission.first_step(pin!(async { 7 })).await, Some(7));
+        let mut two_steps = pin!(async {
+            tokio::task::yield_now().await;
+            7
+        });
+        assert_eq!(admission.first_step(two_steps.as_mut()).await, None);
+        assert_eq!(two_steps.await, 7);
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
     server::{Authority, Context, Phase},
@@ -79,13 +79,13 @@ impl Drop for OpenStream {
 pub(crate) fn begin<A: Authority>(
     tcp: TcpStream,
     from: SocketAddr,
-    acceptor: TlsAcceptor,
+    tls: Arc<rustls::ServerConfig>,
     context: Arc<Context<A>>,
     slot: Slot,
 ) {
     // The handshake has a task of its own: its large future is gone before the connection's task begins.
     tokio::spawn(Box::pin(async move {
-        match handshake(tcp, &acceptor, &context, &slot).await {
+        match handshake(tcp, tls, &context, &slot).await {
             Ok(tls) => drop(tokio::spawn(serve(tls, from, context, slot))),
             Err(error) => context.refusals.note(from, &error),
         }
@@ -100,6 +100,8 @@ enum HandshakeError {
     Tls(std::io::Error),
     #[error("no TLS handshake within {0:?}")]
     TimedOut(Duration),
+    #[error("the client has gone while it waited for its turn")]
+    Gone,
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error("as many connections are open as may be, and this one had been without a stream for longest")]
@@ -108,34 +110,47 @@ enum HandshakeError {
 
 async fn handshake<A: Authority>(
     tcp: TcpStream,
-    acceptor: &TlsAcceptor,
+    tls: Arc<rustls::ServerConfig>,
     context: &Context<A>,
     slot: &Slot,
 ) -> Result<TlsStream<TcpStream>, HandshakeError> {
     set_options(&tcp).map_err(HandshakeError::Socket)?;
     tokio::select! {
-        result = shake_hands(tcp, acceptor, context, slot) => result,
+        result = shake_hands(tcp, tls, context, slot) => result,
         () = reached(context.phase.clone(), Phase::Draining) => Err(HandshakeError::ShuttingDown),
     }
 }
 
 async fn shake_hands<A: Authority>(
     tcp: TcpStream,
-    acceptor: &TlsAcceptor,
+    tls: Arc<rustls::ServerConfig>,
     context: &Context<A>,
     slot: &Slot,
 ) -> Result<TlsStream<TcpStream>, HandshakeError> {
     let limit = context.settings.handshake_timeout;
-    // Who says nothing takes no turn.
-    let readable = timeout(limit, unless_room_is_needed(slot, tcp.readable())).await;
-    readable.map_err(|_| HandshakeError::TimedOut(limit))??.map_err(HandshakeError::Socket)?;
+    let timed_out = |_| HandshakeError::TimedOut(limit);
+    // Who has not said all that a turn needs takes none.
+    let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
+    let hello = timeout(limit, unless_room_is_needed(slot, hello)).await.map_err(timed_out)??;
+    let hello = hello.map_err(HandshakeError::Tls)?;
     // Its time begins with its turn.
-    let mut shaken = std::pin::pin!(async { timeout(limit, acceptor.accept(tcp)).await });
-    let shaken = match context.admission.admit(shaken.as_mut()).await {
+    let mut shaken = std::pin::pin!(async {
+        if has_gone(&hello.io) {
+            return Err(HandshakeError::Gone);
+        }
+        timeout(limit, hello.into_stream(tls)).await.map_err(timed_out)?.map_err(HandshakeError::Tls)
+    });
+    match context.admission.first_step(shaken.as_mut()).await {
         Some(shaken) => shaken,
         None => unless_room_is_needed(slot, shaken).await?,
-    };
-    shaken.map_err(|_| HandshakeError::TimedOut(limit))?.map_err(HandshakeError::Tls)
+    }
+}
+
+/// Whether the client has closed the connection while it waited.
+fn has_gone(tcp: &TcpStream) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let peeked = SockRef::from(tcp).peek(&mut byte);
+    !matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 async fn unless_room_is_needed<T>(slot: &Slot, waits: impl Future<Output = T>) -> Result<T, HandshakeError> {

@@ -17,7 +17,6 @@ use tokio::{
     net::{TcpListener, TcpSocket},
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     SessionStatus, Snapshot, StreamView, admission::Admission, connection, refusals::RefusalLog, slots::Slots,
@@ -204,7 +203,7 @@ async fn accept<A: Authority>(
     slots: Arc<Slots>,
     context: Arc<Context<A>>,
 ) {
-    let mut acceptor = acceptor(&tls.borrow_and_update());
+    let mut config = config(&tls.borrow_and_update());
     loop {
         let (tcp, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -215,19 +214,19 @@ async fn accept<A: Authority>(
             }
         };
         if tls.has_changed().unwrap_or(false) {
-            acceptor = self::acceptor(&tls.borrow_and_update());
+            config = self::config(&tls.borrow_and_update());
         }
         match slots.take().await {
-            Some(slot) => connection::begin(tcp, from, acceptor.clone(), context.clone(), slot),
+            Some(slot) => connection::begin(tcp, from, config.clone(), context.clone(), slot),
             None => context.refusals.note(from, &"as many connections are open as may be"),
         }
     }
 }
 
-fn acceptor(config: &Arc<rustls::ServerConfig>) -> TlsAcceptor {
+fn config(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
     let mut config = rustls::ServerConfig::clone(config);
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    TlsAcceptor::from(Arc::new(config))
+    Arc::new(config)
 }

@@ -334,10 +334,13 @@ impl Channel {
                 Some(Action::Send(resource.clone()))
             }
             Some(_) => None,
-            // Endpoints go with their cluster and are never removed: until its cluster has gone, what Envoy knows of
-            // it is better than nothing.
-            None if self.resource_type == ResourceType::Endpoint => (asked || held.is_none())
-                .then(|| Action::Send(Arc::new(Resource::without_endpoints(name.clone())))),
+            // Endpoints go with their cluster: until it has gone, what the client knows of them is better than nothing. Who
+            // waits for a word about them is told that they are gone, after which Envoy goes on with those that it has.
+            None if self.resource_type == ResourceType::Endpoint => match (held, asked, self.protocol) {
+                (Some(_), false, _) => None,
+                (Some(_), true, Protocol::Delta) => Some(Action::Remove),
+                _ => Some(Action::Send(Arc::new(Resource::without_endpoints(name.clone())))),
+            },
             // The state of the world has no words for it: the client keeps what it has until it loses its interest.
             None if self.protocol == Protocol::StateOfTheWorld && !self.is_whole() => None,
             None => (asked || held.is_some()).then_some(Action::Remove),

@@ -79,11 +79,12 @@ fn open(
         _ => true,
     };
     for name in names(resource_type, &request.subscribe) {
-        if let (true, Some(version)) = (is_believed, told.get(name)) {
+        if let Some(version) = told.get(name) {
             channel.believe(Arc::from(name), Arc::from(version.as_str()), now);
         }
         // Who has an older one that works hears of a newer one when it is its turn: what that refers to comes first.
-        let urgency = if channel.holds_something(name) { Urgency::Changed } else { Urgency::Asked };
+        let is_waited_for = !(is_believed && channel.holds_something(name));
+        let urgency = if is_waited_for { Urgency::Asked } else { Urgency::Changed };
         let name = shared(resource_type, name, snapshot);
         channel.subscribe(name.clone());
         channel.mark(name, urgency, snapshot);

@@ -159,8 +159,9 @@ fn named_types_that_it_asks_for_and_no_longer_exist_are_said_to_be_gone() {
         push
         > sds +s =s@1
         < 1 sds -s
-        > eds +a =a@1
-        < 2 eds a@none
+        # Envoy goes on with those that it has, and one that has none is told so.
+        > eds +a +b =a@1
+        < 2 eds b@none -a
         ",
     );
 }

@@ -178,6 +178,11 @@ impl Envoy {
     }
 
     fn remove(&mut self, resource_type: ResourceType, name: &str) {
+        if resource_type == ResourceType::Endpoint {
+            // It goes on with those that it has.
+            self.without_endpoints.remove(name);
+            return;
+        }
         self.applied.entry(resource_type).or_default().remove(name);
         if resource_type == ResourceType::Cluster {
             self.without_endpoints.remove(name);
