@@ -1,6 +1,6 @@
 //! Who changed what, and who was refused: one line each, under the target `audit`.
 //!
-//! A line has the fields `who`, `from`, `method`, `kind`, `mesh`, `name`, `revision`. What a client chose travels in
+//! A line has the fields `who`, `from`, `method`, `kind`, `mesh`, `name`, `revision`, `outcome`. What a client chose travels in
 //! fields, which every format of the log escapes, and never in the message.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use http::Method;
 use model::Key;
-use store::{Committed, Revision};
+use store::{Committed, Outcome, Revision};
 
 use crate::{Peer, respond::Refusal};
 
@@ -54,8 +54,8 @@ pub(crate) fn accepted(caller: &Caller, method: &'static str, keys: &[Key], comm
     }
 }
 
-/// A token that was given out; never the token.
-pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, valid_for: Option<Duration>) {
+/// A token that was given out: its id, by which it can be revoked when nobody has it any more; never the token.
+pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, jti: &str, valid_for: Option<Duration>) {
     tracing::info!(
         target: "audit",
         who = caller.who,
@@ -64,6 +64,7 @@ pub(crate) fn token_issued(caller: &Caller, mesh: &str, name: &str, valid_for: O
         kind = "DataplaneToken",
         mesh,
         name,
+        jti,
         valid_for = valid_for.map(|valid_for| format!("{valid_for:?}")),
         "token issued"
     );
@@ -76,6 +77,7 @@ pub(crate) fn tokens_changed(
     kind: &'static str,
     name: &str,
     revision: Revision,
+    outcome: Outcome,
 ) {
     tracing::info!(
         target: "audit",
@@ -85,6 +87,7 @@ pub(crate) fn tokens_changed(
         kind,
         name,
         revision = revision.to_string(),
+        outcome = outcome.name(),
         "write accepted"
     );
 }

@@ -10,6 +10,7 @@ use model::{Key, ProxyId, Scope, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use store::Revision;
+use tokio::sync::Semaphore;
 
 use crate::{
     Api, negotiate,
@@ -22,6 +23,18 @@ pub(crate) const INSPECTION_TYPE: &str = "DataplaneInspection";
 
 /// A service may have thousands of endpoints. Nobody reads on after so many of their Dataplanes.
 const SOURCES_SHOWN: usize = 100;
+
+/// Inspections at a time; the others wait. Each keeps a processor busy, and changes have to reach the proxies meanwhile.
+const AT_A_TIME: usize = 2;
+
+/// The turns of those who inspect.
+pub(crate) struct Inspections(Arc<Semaphore>);
+
+impl Default for Inspections {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_A_TIME)))
+    }
+}
 
 /// Knows what proxies should have and what they have.
 pub trait Inspect: Send + Sync + 'static {
@@ -131,6 +144,7 @@ impl Protocol {
 /// `GET /meshes/{mesh}/dataplanes/{name}/xds`.
 pub(crate) async fn inspect(
     api: &Api,
+    inspections: &Inspections,
     dataplane: &Key,
     query: &Query,
     headers: &HeaderMap,
@@ -139,8 +153,12 @@ pub(crate) async fn inspect(
     let detail = if query.flag("full", title::RETRIEVE)? { Detail::Full } else { Detail::Summary };
     let proxy = ProxyId::new(dataplane.mesh.clone(), dataplane.name.clone());
     let inspector = api.inspector.clone();
+    let turn = inspections.0.clone().acquire_owned().await;
+    let turn = turn.map_err(|error| Refusal::internal(title::RETRIEVE, &error))?;
     // Apart from the threads that serve requests: a proxy with thousands of resources takes long to write down.
     let inspecting = tokio::task::spawn_blocking(move || {
+        // Ends with the work, which goes on when the client has gone away.
+        let _turn = turn;
         let inspection = inspector.inspect(&proxy, detail)?;
         Some((inspection.revision, encode(&proxy, &inspection)))
     });

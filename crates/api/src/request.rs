@@ -30,6 +30,7 @@ struct Server {
     api: Arc<Api>,
     refusals: RefusalLog,
     lists: list::Lists,
+    inspections: inspection::Inspections,
     /// What `GET /openapi.json` answers.
     openapi: Bytes,
 }
@@ -40,6 +41,7 @@ pub(crate) fn router(api: Api) -> Router {
         api: Arc::new(api),
         refusals: RefusalLog::default(),
         lists: list::Lists::default(),
+        inspections: inspection::Inspections::default(),
         openapi,
     };
     Router::new().fallback(serve).with_state(Arc::new(server))
@@ -110,7 +112,9 @@ async fn answer(
             );
         }
         if let Route::Inspection(dataplane) = route {
-            return Ok(inspection::inspect(api, dataplane, &query, &parts.headers).await?.map(Body::from));
+            let inspections = &server.inspections;
+            let inspected = inspection::inspect(api, inspections, dataplane, &query, &parts.headers).await?;
+            return Ok(inspected.map(Body::from));
         }
         let present = api.store.present();
         let got = get(server, &present, route, parts, &query, &asked);

@@ -14,7 +14,9 @@ use identity::{LEEWAY, TokenId, read_jti};
 use model::Violations;
 use serde::Deserialize;
 use serde_json::json;
-use store::{Present, REVOCATIONS_MAX, StoreError, TOKEN_KEYS_MAX, TokenChange, TokenOutcome, TokensChanged};
+use store::{
+    Outcome, Present, REVOCATIONS_MAX, StoreError, TOKEN_KEYS_MAX, TokenChange, TokenOutcome, TokensChanged,
+};
 
 use crate::{
     Api,
@@ -51,8 +53,13 @@ pub(crate) fn keys(present: &Present) -> Bytes {
 pub(crate) async fn revoke(api: &Arc<Api>, caller: Caller, body: &Bytes) -> Result<Answer, Refusal> {
     let (jti, exp) = which(api, body)?;
     let change = TokenChange::Revoke { jti: jti.clone(), exp };
-    let write =
-        Write { method: "POST", kind: "TokenRevocation", name: jti.clone(), title: title::REVOCATION };
+    let write = Write {
+        method: "POST",
+        kind: "TokenRevocation",
+        name: jti.clone(),
+        title: title::REVOCATION,
+        done: Outcome::Created,
+    };
     let changed = commit(api, caller, write, change).await?;
     if changed.outcome == TokenOutcome::TooManyRevoked {
         let details = format!(
@@ -69,7 +76,13 @@ pub(crate) async fn make_key(api: &Arc<Api>, caller: Caller) -> Result<Answer, R
     let new = api.token_keys.generate().map_err(|error| Refusal::internal(title::TOKEN_KEYS, &error))?;
     let NewTokenKey { kid, sealed } = new;
     let change = TokenChange::PutKey { kid: kid.clone(), sealed };
-    let write = Write { method: "POST", kind: "TokenKey", name: kid.clone(), title: title::TOKEN_KEYS };
+    let write = Write {
+        method: "POST",
+        kind: "TokenKey",
+        name: kid.clone(),
+        title: title::TOKEN_KEYS,
+        done: Outcome::Created,
+    };
     let changed = commit(api, caller, write, change).await?;
     match changed.outcome {
         TokenOutcome::Changed => Ok(done(&json!({"kid": kid}), &changed)),
@@ -85,13 +98,20 @@ pub(crate) async fn make_key(api: &Arc<Api>, caller: Caller) -> Result<Answer, R
 /// 200 without a body, once tokens of this key are refused.
 pub(crate) async fn retire_key(api: &Arc<Api>, caller: Caller, kid: &str) -> Result<Answer, Refusal> {
     let change = TokenChange::RetireKey { kid: kid.to_owned() };
-    let write = Write { method: "DELETE", kind: "TokenKey", name: kid.to_owned(), title: title::TOKEN_KEYS };
+    let write = Write {
+        method: "DELETE",
+        kind: "TokenKey",
+        name: kid.to_owned(),
+        title: title::TOKEN_KEYS,
+        done: Outcome::Deleted,
+    };
     let changed = commit(api, caller, write, change).await?;
     match changed.outcome {
         TokenOutcome::NoSuchKey => Err(Refusal::not_found(title::TOKEN_KEYS)),
         TokenOutcome::KeySigns => {
             let details = format!(
-                "The key {kid} is the one that signs. Make a new one first, with POST /tokens/keys, and replace the tokens."
+                "The key {kid} is the one that signs. Make a new one first, with `kumactl rotate token-key` or \
+                 POST /tokens/keys, and replace the tokens."
             );
             Err(Refusal::new(StatusCode::CONFLICT, title::TOKEN_KEYS, details))
         }
@@ -143,6 +163,8 @@ struct Write {
     kind: &'static str,
     name: String,
     title: &'static str,
+    /// The outcome when something was changed.
+    done: Outcome,
 }
 
 /// In a task of its own, as every write: a client that goes away leaves none without its line in the audit.
@@ -153,13 +175,13 @@ async fn commit(
     change: TokenChange,
 ) -> Result<TokensChanged, Refusal> {
     let (store, ended_before) = (api.store.clone(), ended_before((api.now)()));
-    let Write { method, kind, name, title } = write;
+    let Write { method, kind, name, title, done } = write;
     let task = tokio::spawn(async move {
         let changed = store.change_tokens(change, ended_before).await;
-        if let Ok(TokensChanged { revision, outcome: TokenOutcome::Changed | TokenOutcome::Unchanged }) =
-            changed
+        if let Ok(TokensChanged { revision, outcome }) = changed
+            && let Some(outcome) = accepted(outcome, done)
         {
-            audit::tokens_changed(&caller, method, kind, &name, revision);
+            audit::tokens_changed(&caller, method, kind, &name, revision, outcome);
         }
         changed
     });
@@ -168,6 +190,18 @@ async fn commit(
         Ok(Err(StoreError::Unavailable(reason))) => Err(Refusal::unavailable(title, &reason)),
         Ok(Err(error)) => Err(Refusal::internal(title, &error)),
         Err(panicked) => Err(Refusal::internal(title, &panicked)),
+    }
+}
+
+/// What the audit calls it; `None` for what was refused.
+fn accepted(outcome: TokenOutcome, done: Outcome) -> Option<Outcome> {
+    match outcome {
+        TokenOutcome::Changed => Some(done),
+        TokenOutcome::Unchanged => Some(Outcome::Unchanged),
+        TokenOutcome::TooManyKeys
+        | TokenOutcome::NoSuchKey
+        | TokenOutcome::KeySigns
+        | TokenOutcome::TooManyRevoked => None,
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) fn issue(api: &Api, caller: &Caller, body: &Bytes) -> Result<Answer, 
     let token = keyring
         .issue_dataplane(mesh, name, valid_for, (api.now)(), &SystemRandom::new())
         .map_err(|error| Refusal::internal(title::TOKEN, &error))?;
-    audit::token_issued(caller, mesh, name, valid_for);
+    let id = keyring.token_id(&token).map_err(|error| Refusal::internal(title::TOKEN, &error))?;
+    audit::token_issued(caller, mesh, name, &id.jti, valid_for);
     let mut answer = with_body(StatusCode::OK, HeaderValue::from_static("text/plain"), token.into());
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)

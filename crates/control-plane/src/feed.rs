@@ -1,11 +1,14 @@
 //! One stream's source of snapshots: asleep until a part that it has read changes, then it plans, translates and hands out
 //! what differs.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use model::ProxyId;
 use plan::{Outcome, Planned};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tracing::{info, warn};
 use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber};
 
@@ -34,15 +37,19 @@ pub struct Planner {
 /// does not wait behind it.
 #[derive(Debug)]
 pub struct Turns {
-    first: Semaphore,
-    further: Semaphore,
+    pub first: Arc<Semaphore>,
+    pub further: Arc<Semaphore>,
 }
 
 impl Turns {
     pub fn new(at_once: usize) -> Self {
-        Self { first: Semaphore::new(at_once), further: Semaphore::new(at_once) }
+        let semaphore = || Arc::new(Semaphore::new(at_once));
+        Self { first: semaphore(), further: semaphore() }
     }
 }
+
+/// A place among those who wait for a turn. Dropping it gives it up.
+type Place = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 pub struct Feed {
     planner: Arc<Planner>,
@@ -52,6 +59,8 @@ pub struct Feed {
     /// Whether something may have changed since the last plan. A wake-up moves here, so that it is not lost when the wait
     /// for a turn is cancelled.
     dirty: bool,
+    /// Outlives `next`, which every message of the client cancels.
+    place: Option<Place>,
     snapshot: Option<Arc<Snapshot>>,
     said_unknown: bool,
     pushes: Pushes,
@@ -84,6 +93,7 @@ impl Feed {
             expires,
             registration,
             dirty: true,
+            place: None,
             snapshot: None,
             said_unknown: false,
             pushes: Pushes::default(),
@@ -91,6 +101,19 @@ impl Feed {
             open: None,
             listing: None,
         }
+    }
+
+    /// Waits for a turn. Cancel safe: the place in the queue is kept.
+    async fn turn(&mut self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let turns = &self.planner.turns;
+        let turns = if self.snapshot.is_some() { &turns.further } else { &turns.first };
+        let place = self.place.get_or_insert_with(|| Box::pin(turns.clone().acquire_owned()));
+        let turn = tokio::select! {
+            turn = place => turn,
+            () = at(self.expires) => return Err(expired()),
+        };
+        self.place = None;
+        turn.map_err(|_| Refusal::Unavailable("the control plane is stopping".to_owned()))
     }
 
     /// The snapshot of the latest world, if there is one and it differs from the last.
@@ -155,6 +178,10 @@ impl Feed {
 const EXPIRED: &str = "the dataplane token has expired; make a new one with `kumactl generate dataplane-token` and put it \
                        into the file that kuma-dp reads";
 
+fn expired() -> Refusal {
+    Refusal::Unauthenticated(EXPIRED.to_owned())
+}
+
 /// That moment, or never.
 async fn at(moment: Option<Instant>) {
     match moment {
@@ -180,14 +207,10 @@ impl Subscriber for Feed {
             if !self.dirty {
                 tokio::select! {
                     () = self.registration.wake.notified() => self.dirty = true,
-                    () = at(self.expires) => return Err(Refusal::Unauthenticated(EXPIRED.to_owned())),
+                    () = at(self.expires) => return Err(expired()),
                 }
             }
-            let planner = self.planner.clone();
-            let turns = &planner.turns;
-            let turns = if self.snapshot.is_some() { &turns.further } else { &turns.first };
-            let turn = turns.acquire().await;
-            let turn = turn.map_err(|_| Refusal::Unavailable("the control plane is stopping".to_owned()))?;
+            let turn = self.turn().await?;
             self.dirty = false;
             let next = self.look();
             drop(turn);
@@ -198,6 +221,10 @@ impl Subscriber for Feed {
     }
 
     fn observe(&mut self, status: &SessionStatus) {
+        if self.pushes.has_sent(status) {
+            // While the client reads none of it the stream sleeps, and a turn that came to it then would be lost to all.
+            self.place = None;
+        }
         self.pushes.observe(&self.proxy, status, &self.planner.metrics);
         self.subscription.update(status);
         if let Some(listing) = &mut self.listing {
@@ -211,6 +238,12 @@ impl Pushes {
     fn on_its_way(&mut self, revision: u64, at: std::time::Instant) {
         let since = self.under_way.map_or(at, |(_, since)| since);
         self.under_way = Some((revision, since));
+    }
+
+    /// Whether something was sent since the last status.
+    fn has_sent(&self, status: &SessionStatus) -> bool {
+        let sent = |status: &SessionStatus| status.counts.values().map(|counts| counts.sent).sum::<u64>();
+        sent(status) > sent(&self.last)
     }
 
     fn observe(&mut self, proxy: &ProxyId, status: &SessionStatus, metrics: &Metrics) {

@@ -13,6 +13,7 @@ use identity::{
     SecretsKey, SecureRandom, SystemRandom, TokenError,
 };
 use store::{Store, StoreError};
+use tokio::sync::watch;
 
 use crate::{
     admissions::Admissions,
@@ -91,35 +92,53 @@ pub fn keep_admin_token(
 }
 
 /// Carries out what a change of the tokens asks for beyond refusing them: ends the streams concerned, and replaces the admin
-/// token if it was among them. Returns when the store is gone.
+/// token if it was among them. No stream's end waits for a file. Returns when the store is gone.
 pub async fn follow_tokens(
     store: Arc<dyn Store>,
     token_keys: Arc<StoredTokenKeys>,
     admissions: Arc<Admissions>,
     work_dir: PathBuf,
 ) {
+    let (latest, keyrings) = watch::channel(token_keys.keyring());
+    let renewing = renew_admin_token(work_dir, keyrings);
+    tokio::join!(end_streams(store, token_keys, admissions, latest), renewing);
+}
+
+async fn end_streams(
+    store: Arc<dyn Store>,
+    token_keys: Arc<StoredTokenKeys>,
+    admissions: Arc<Admissions>,
+    latest: watch::Sender<Arc<Keyring>>,
+) {
     let mut revisions = store.revisions();
-    let mut seen = None;
     loop {
+        admissions.catch_up();
         let keyring = token_keys.keyring();
-        if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &keyring)) {
-            seen = Some(keyring.clone());
-            admissions.catch_up();
-            renew_admin_token(work_dir.clone(), keyring).await;
-        }
+        latest.send_if_modified(|known| {
+            let is_new = !Arc::ptr_eq(known, &keyring);
+            *known = keyring;
+            is_new
+        });
         if revisions.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// The next change, or the next start, tries again.
-async fn renew_admin_token(work_dir: PathBuf, keyring: Arc<Keyring>) {
-    let keep = move || keep_admin_token(&work_dir, &keyring, &SystemRandom::new(), SystemTime::now());
-    match tokio::task::spawn_blocking(keep).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the admin token is not renewed"),
-        Err(error) => tracing::error!(%error, "the admin token is not renewed"),
+/// Once at the start and then for the latest keyring, however many there were meanwhile. What fails is tried again at the
+/// next change, or the next start.
+async fn renew_admin_token(work_dir: PathBuf, mut keyrings: watch::Receiver<Arc<Keyring>>) {
+    loop {
+        let (work_dir, keyring) = (work_dir.clone(), keyrings.borrow_and_update().clone());
+        let keep = move || keep_admin_token(&work_dir, &keyring, &SystemRandom::new(), SystemTime::now());
+        match tokio::task::spawn_blocking(keep).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the admin token is not renewed"),
+            Err(error) => tracing::error!(%error, "the admin token is not renewed"),
+        }
+        if keyrings.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 //! Nobody has to tell it of a change. Whoever asks gets the keyring of the latest present, so a token that was revoked is
 //! refused from the moment in which the store acknowledges it, on every way in.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use identity::{Keyring, KeyringError, SecretsKey, SecureRandom, SigningKey, SigningKeyError, SystemRandom};
 use store::{Store, Tokens};
@@ -25,6 +28,8 @@ struct Current {
 pub enum TokenKeysError {
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    #[error("the key {kid}: {reason}")]
+    NotOpened { kid: Arc<str>, reason: SigningKeyError },
     #[error(transparent)]
     Keyring(#[from] KeyringError),
 }
@@ -53,14 +58,19 @@ impl StoredTokenKeys {
         if !Arc::ptr_eq(&current.tokens, present.tokens()) {
             let tokens = present.tokens().clone();
             let keyring = keyring(&tokens, &self.secrets_key, &self.ca_fingerprint).unwrap_or_else(|error| {
-                tracing::error!(%error, "the token keys were changed, but not all can be opened; those before count on");
-                Keyring::clone(&current.keyring).with_revoked(revoked(&tokens))
+                tracing::error!(%error, "{NOT_OPENED}");
+                remaining(&current.keyring, &tokens)
             });
             *current = Current { tokens, keyring: Arc::new(keyring) };
         }
         current.keyring.clone()
     }
 }
+
+const NOT_OPENED: &str = "the token keys were changed, but not all can be opened: of those before, the ones that were not \
+                          retired count on; start kuma-cp with the secrets key under which they were sealed \
+                          (general.secretsKeyFile), or make a new one with `kumactl rotate token-key` and retire those \
+                          that do not open, each with --retire KID";
 
 impl api::TokenKeys for StoredTokenKeys {
     fn keyring(&self) -> Arc<Keyring> {
@@ -88,10 +98,21 @@ fn keyring(
     ca_fingerprint: &str,
 ) -> Result<Keyring, TokenKeysError> {
     let keys = tokens.keys().into_iter();
-    let keys: Vec<SigningKey> =
-        keys.map(|(kid, key)| SigningKey::open(kid, &key.sealed, secrets_key)).collect::<Result<_, _>>()?;
+    let keys = keys.map(|(kid, key)| {
+        let opened = SigningKey::open(kid, &key.sealed, secrets_key);
+        opened.map_err(|reason| TokenKeysError::NotOpened { kid: kid.clone(), reason })
+    });
+    let keys: Vec<SigningKey> = keys.collect::<Result<_, _>>()?;
     let signs = keys.last().map(|key| key.kid().to_owned()).unwrap_or_default();
     Ok(Keyring::new(keys, &signs, ca_fingerprint)?.with_revoked(revoked(tokens)))
+}
+
+/// What is left of a keyring without the keys that are not in `tokens`: what was taken back stays taken back, even when what
+/// was given anew cannot be read.
+fn remaining(before: &Keyring, tokens: &Tokens) -> Keyring {
+    let keys = tokens.keys();
+    let kids: BTreeSet<&str> = keys.iter().map(|(kid, _)| &***kid).collect();
+    before.clone().with_only(&kids).with_revoked(revoked(tokens))
 }
 
 fn revoked(tokens: &Tokens) -> impl Iterator<Item = String> {

@@ -96,6 +96,14 @@ impl Keyring {
         self
     }
 
+    /// The same, but only what these keys have signed is accepted. The key that signs stays the same, even where it is not
+    /// among them: what it signs is refused then.
+    #[must_use]
+    pub fn with_only(mut self, kids: &BTreeSet<&str>) -> Self {
+        self.keys.retain(|kid, _| kids.contains(&**kid));
+        self
+    }
+
     /// Whether a token that was accepted before still is, as far as it depends on revocations and keys. Its end is the
     /// caller's to watch.
     pub fn still_accepts(&self, token: &TokenId) -> Result<(), TokenError> {

@@ -5,11 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use api::TokenKeys as _;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    client::{ask, post, put},
+    client::{ask, get, post, put},
     server::Server,
 };
 
@@ -119,6 +120,8 @@ async fn a_token_is_given_out_and_written_nowhere() {
     let lines = written.audit();
     assert_eq!(lines[0]["message"], "token issued");
     assert_eq!(lines[0]["name"], "web");
+    let id = server.token_keys.keyring().token_id(&token).expect("it is a token");
+    assert_eq!(lines[0]["jti"], id.jti);
     let [header, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
         panic!("no JWT: {token}")
     };
@@ -134,20 +137,32 @@ async fn a_change_of_the_tokens_is_written_down_without_the_token() {
     let token = post(server.address, "/tokens", r#"{"name":"web","mesh":"demo"}"#).await.body;
     let revoked =
         post(server.address, "/tokens/revocations", &format!(r#"{{"token":"{token}"}}"#)).await.json();
+    post(server.address, "/tokens/revocations", &revoked.to_string()).await;
     let made = ask(server.address, "POST /tokens/keys", &[], None).await.json();
+    let kids = get(server.address, "/tokens/keys").await.json();
+    let old = &kids["items"][0]["kid"];
+    let retire = format!("DELETE /tokens/keys/{}", old.as_str().expect("a kid"));
+    assert_eq!(ask(server.address, &retire, &[], None).await.status, 200);
     // Refused, each in its way.
     for body in [format!(r#""{token}""#), format!(r#"{{"jti":"{token}"}}"#), format!(r#"{{"{token}":1}}"#)] {
         assert_eq!(post(server.address, "/tokens/revocations", &body).await.status, 400);
     }
 
     let lines = written.audit();
-    let told = |line: &Value| ["message", "method", "kind", "name", "revision"].map(|it| line[it].clone());
-    let write = |kind: &str, name: &Value, revision: &str| {
-        [Value::from("write accepted"), "POST".into(), kind.into(), name.clone(), revision.into()]
+    let told = |line: &Value| {
+        ["message", "method", "kind", "name", "revision", "outcome"].map(|it| line[it].clone())
     };
-    assert_eq!(told(&lines[1]), write("TokenRevocation", &revoked["jti"], "0000abcd-1"));
-    assert_eq!(told(&lines[2]), write("TokenKey", &made["kid"], "0000abcd-2"));
-    assert_eq!(lines.len(), 6, "{lines:?}");
+    let write = |method: &str, kind: &str, name: &Value, revision: &str, outcome: &str| {
+        let [message, method, kind, revision, outcome] =
+            ["write accepted", method, kind, revision, outcome].map(Value::from);
+        [message, method, kind, name.clone(), revision, outcome]
+    };
+    let jti = &revoked["jti"];
+    assert_eq!(told(&lines[1]), write("POST", "TokenRevocation", jti, "0000abcd-1", "created"));
+    assert_eq!(told(&lines[2]), write("POST", "TokenRevocation", jti, "0000abcd-1", "unchanged"));
+    assert_eq!(told(&lines[3]), write("POST", "TokenKey", &made["kid"], "0000abcd-2", "created"));
+    assert_eq!(told(&lines[4]), write("DELETE", "TokenKey", old, "0000abcd-3", "deleted"));
+    assert_eq!(lines.len(), 8, "{lines:?}");
     for part in token.split('.') {
         assert!(!written.text().contains(part), "{}", written.text());
     }

@@ -1,6 +1,6 @@
 //! Inspections of proxies, of which the server is told what it says in every field.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 
 use api::{
     Acknowledged, Detail, Inspect, InspectedResource, InspectedStream, Inspection, Protocol, ResourceState,
@@ -8,7 +8,7 @@ use api::{
 };
 use model::{Key, Kind, ProxyId, Timestamp};
 use serde_json::{Value, json};
-use store::{Revision, Store};
+use store::{MemoryStore, Revision, Store};
 
 use crate::{
     client::{ask, get, put},
@@ -160,4 +160,63 @@ async fn there_is_nothing_to_inspect_without_a_dataplane_nor_to_watch_or_to_chan
     assert_eq!(watch.status, 400);
     let put = put(server.address, "/meshes/demo/dataplanes/web/xds", "{}").await;
     assert_eq!((put.status, put.header("allow")), (405, Some("GET, HEAD")));
+}
+
+/// Keeps whoever inspects until it is opened.
+#[derive(Default)]
+struct Gate {
+    inside: Mutex<Inside>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inside {
+    now: usize,
+    most: usize,
+    is_open: bool,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.inside.lock().expect("no test panics while it holds the lock").is_open = true;
+        self.changed.notify_all();
+    }
+
+    fn now(&self) -> usize {
+        self.inside.lock().expect("no test panics while it holds the lock").now
+    }
+}
+
+impl Inspect for Gate {
+    fn inspect(&self, _: &ProxyId, _: Detail) -> Option<Inspection> {
+        let mut inside = self.inside.lock().expect("no test panics while it holds the lock");
+        inside.now += 1;
+        inside.most = inside.most.max(inside.now);
+        inside = self.changed.wait_while(inside, |it| !it.is_open).expect("no test panics in here");
+        inside.now -= 1;
+        None
+    }
+}
+
+#[tokio::test]
+async fn two_are_inspected_at_a_time_and_the_others_wait() {
+    let gate = Arc::new(Gate::default());
+    let server =
+        Server::start_with(Arc::new(MemoryStore::new(EPOCH)), |api| api.inspector = gate.clone()).await;
+    let address = server.address;
+    let asked: Vec<_> = (0..5)
+        .map(|_| tokio::spawn(async move { get(address, "/meshes/demo/dataplanes/web/xds").await.status }))
+        .collect();
+    while gate.now() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    // Whoever does not inspect is answered meanwhile, after all that had arrived.
+    for _ in 0..10 {
+        assert_eq!(get(address, "/meshes").await.status, 200);
+    }
+    gate.open();
+    for asked in asked {
+        assert_eq!(asked.await.expect("the test does not panic"), 404);
+    }
+    assert_eq!(gate.inside.lock().expect("no test panics while it holds the lock").most, 2);
 }

@@ -6,4 +6,5 @@ mod inspections;
 mod plans;
 mod restart;
 mod token_changes;
+mod turns;
 mod world;

@@ -175,3 +175,50 @@ async fn the_admin_token_is_made_anew_when_it_is_revoked_or_its_key_is_retired()
     holds(&second).await;
     following.abort();
 }
+
+#[tokio::test]
+async fn what_is_taken_back_is_refused_also_beside_a_key_that_cannot_be_opened() {
+    let world = World::with_memory();
+    let streams = streams(&world).await;
+    let now = SystemTime::now();
+    let retired = streams.token_keys.keyring();
+    let retired_token = token(&retired, "default", "web", None, now);
+    let kept = api::TokenKeys::generate(&*streams.token_keys).unwrap();
+    change(&world, TokenChange::PutKey { kid: kept.kid.clone(), sealed: kept.sealed }).await;
+    let kept_token = token(&streams.token_keys.keyring(), "default", "web", None, now);
+
+    change(&world, TokenChange::PutKey { kid: "0badc0de".to_owned(), sealed: b"no seal".to_vec() }).await;
+    let keyring = streams.token_keys.keyring();
+    assert_eq!(keyring.signing_kid(), kept.kid);
+    assert!(keyring.verify_dataplane(&retired_token, now).is_ok());
+
+    change(&world, TokenChange::RetireKey { kid: retired.signing_kid().to_owned() }).await;
+    let keyring = streams.token_keys.keyring();
+    let kid = retired.signing_kid().to_owned();
+    assert_eq!(keyring.verify_dataplane(&retired_token, now), Err(TokenError::UnknownKey { kid }));
+    assert!(keyring.verify_dataplane(&kept_token, now).is_ok());
+}
+
+#[tokio::test]
+async fn no_stream_that_ends_waits_for_the_file_of_the_admin_token() {
+    let world = World::with_memory();
+    let streams = streams(&world).await;
+    let (first, mut web) = open(&streams, "web").await;
+    let (second, mut api) = open(&streams, "api").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("admin-token");
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    // Whoever reads it waits as long as this may still write.
+    let _writer = std::fs::File::options().read(true).write(true).open(&file).unwrap();
+    let following = tokio::spawn(secrets::follow_tokens(
+        world.store.clone(),
+        streams.token_keys.clone(),
+        streams.admissions.clone(),
+        folder.path().to_owned(),
+    ));
+    for (token, stream) in [(first, &mut web), (second, &mut api)] {
+        revoke(&world, &streams, &token).await;
+        ended(stream).await;
+    }
+    following.abort();
+}
