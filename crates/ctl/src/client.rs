@@ -15,6 +15,9 @@ use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
 /// What the API says of a path that it knows, where there is nothing now.
 const NO_RESOURCE: &str = "Could not retrieve a resource";
 
+/// The same of a key.
+const NO_TOKEN_KEY: &str = "Could not change the token keys";
+
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Client {
@@ -59,11 +62,17 @@ pub(crate) enum ClientError {
          or, if the control plane is an older one, apply each document alone"
     )]
     NoTransactions(String),
-    #[error("there is no Dataplane with name \"{0}\"")]
-    NoDataplane(String),
+    #[error(
+        "there is no Dataplane with name \"{name}\" in mesh \"{mesh}\"; `kumactl get dataplanes --mesh {mesh}` lists those \
+         that are there"
+    )]
+    NoDataplane { mesh: String, name: String },
     /// It is older than inspections are.
     #[error("nothing can be inspected at {0}; check the address, or use a newer control plane")]
     NoInspections(String),
+    /// It is older than revocations are.
+    #[error("there is no token revocation at {0}; check the address, or use a newer control plane")]
+    NoRevocations(String),
     /// Such a name would lead to another path of the API.
     #[error("\"{0}\" cannot be a name: use numbers, lowercase latin letters and '-', '_' symbols")]
     NoName(String),
@@ -84,6 +93,11 @@ pub(crate) struct Refusal {
     details: String,
     #[serde(default)]
     causes: Option<Vec<Cause>>,
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Option<Vec<T>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -132,7 +146,7 @@ impl ClientError {
     pub(crate) fn while_trying(self, what: impl fmt::Display + Send + Sync + 'static) -> anyhow::Error {
         match self {
             Self::Refused(refusal) => refusal.into(),
-            Self::NoDataplane(_) => self.into(),
+            Self::NoDataplane { .. } => self.into(),
             other => anyhow::Error::new(other).context(what),
         }
     }
@@ -230,7 +244,9 @@ impl Client {
         match answer.status {
             StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|error| unreadable(&url, &error)),
             StatusCode::NOT_FOUND => Err(match Refusal::read(&answer) {
-                Some(refusal) if refusal.title == NO_RESOURCE => ClientError::NoDataplane(name.to_owned()),
+                Some(refusal) if refusal.title == NO_RESOURCE => {
+                    ClientError::NoDataplane { mesh: mesh.to_owned(), name: name.to_owned() }
+                }
                 _ => ClientError::NoInspections(http::without_password(&url)),
             }),
             _ => Err(ClientError::unexpected(&answer)),
@@ -248,13 +264,15 @@ impl Client {
             Token::Id(jti) => json!({"jti": jti}),
         };
         let url = self.url(&["tokens", "revocations"])?;
-        let Revoked { jti } = self.answered(Method::POST, url, Some(&body)).await?;
+        let Revoked { jti } = self.answered_of_tokens(Method::POST, url, Some(&body)).await?;
         Ok(jti)
     }
 
     /// The keys whose tokens are accepted, the oldest first.
     pub(crate) async fn token_keys(&self) -> Result<Vec<TokenKey>, ClientError> {
-        self.items(self.url(&["tokens", "keys"])?).await
+        let List { items } =
+            self.answered_of_tokens(Method::GET, self.url(&["tokens", "keys"])?, None).await?;
+        Ok(items.unwrap_or_default())
     }
 
     /// The kid of a new key, which signs from now on.
@@ -263,27 +281,42 @@ impl Client {
         struct Made {
             kid: String,
         }
-        let Made { kid } = self.answered(Method::POST, self.url(&["tokens", "keys"])?, None).await?;
+        let url = self.url(&["tokens", "keys"])?;
+        let Made { kid } = self.answered_of_tokens(Method::POST, url, None).await?;
         Ok(kid)
     }
 
     /// Whether there was such a key.
     pub(crate) async fn retire_token_key(&self, kid: &str) -> Result<bool, ClientError> {
-        let answer = self.ask(Method::DELETE, self.url(&["tokens", "keys", kid])?, None).await?;
+        let url = self.url(&["tokens", "keys", kid])?;
+        let answer = self.ask(Method::DELETE, url.clone(), None).await?;
         match answer.status {
             StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND if Refusal::read(&answer).is_some() => Ok(false),
+            StatusCode::NOT_FOUND => match Refusal::read(&answer) {
+                Some(refusal) if refusal.title == NO_TOKEN_KEY => Ok(false),
+                _ => Err(ClientError::NoRevocations(http::without_password(&url))),
+            },
             _ => Err(ClientError::unexpected(&answer)),
         }
     }
 
     async fn items<T: DeserializeOwned>(&self, url: Url) -> Result<Vec<T>, ClientError> {
-        #[derive(Deserialize)]
-        struct List<T> {
-            items: Option<Vec<T>>,
-        }
         let List { items } = self.answered(Method::GET, url, None).await?;
         Ok(items.unwrap_or_default())
+    }
+
+    /// As [`Client::answered`], of a path that is there whatever is in the store.
+    async fn answered_of_tokens<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        json: Option<&Value>,
+    ) -> Result<T, ClientError> {
+        let answer = self.ask(method, url.clone(), json).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Err(ClientError::NoRevocations(http::without_password(&url)));
+        }
+        understood(&url, &answer)
     }
 
     /// What is answered with status 200.
@@ -294,10 +327,7 @@ impl Client {
         json: Option<&Value>,
     ) -> Result<T, ClientError> {
         let answer = self.ask(method, url.clone(), json).await?;
-        if answer.status != StatusCode::OK {
-            return Err(ClientError::unexpected(&answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| unreadable(&url, &error))
+        understood(&url, &answer)
     }
 
     async fn ask(&self, method: Method, url: Url, json: Option<&Value>) -> Result<Answer, ClientError> {
@@ -320,6 +350,13 @@ fn collection(kind: Kind, mesh: &str) -> Vec<&str> {
         Scope::Global => vec![kind.path()],
         Scope::Mesh => vec!["meshes", mesh, kind.path()],
     }
+}
+
+fn understood<T: DeserializeOwned>(url: &Url, answer: &Answer) -> Result<T, ClientError> {
+    if answer.status != StatusCode::OK {
+        return Err(ClientError::unexpected(answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| unreadable(url, &error))
 }
 
 fn unreadable(url: &Url, reason: &dyn ToString) -> ClientError {

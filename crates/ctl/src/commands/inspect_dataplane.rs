@@ -141,12 +141,15 @@ fn head(inspection: &Inspection, now: Timestamp) -> Vec<String> {
 /// What the head does not say and is easily forgotten.
 fn note(inspection: &Inspection) -> Option<String> {
     match inspection.streams.len() {
-        0 => {
-            Some("Its proxy is not connected. An Envoy that runs all the same keeps what it had.".to_owned())
-        }
+        0 => Some(
+            "Its proxy is not connected. An Envoy that runs all the same keeps what it had. Its kuma-dp's log says why."
+                .to_owned(),
+        ),
         1 => None,
         open => Some(format!(
-            "{open} streams of this dataplane are open; what follows is of the one that was opened last."
+            "{open} streams of this dataplane are open: probably two `kuma-dp run --name {}`, or an Envoy that one has \
+             left behind; they share the ports. What follows is of the stream that was opened last.",
+            visible(&inspection.name)
         )),
     }
 }
@@ -182,6 +185,9 @@ fn sources(resource: &Resource) -> String {
     words.join(", ")
 }
 
+const AFTER_REJECTIONS: &str = "Free the address that Envoy names, or change the resource and apply it. What was rejected is \
+                                offered again by itself.";
+
 /// Each with Envoy's words, and what to look at.
 fn rejections(inspection: &Inspection) -> String {
     let mut text = String::new();
@@ -205,6 +211,9 @@ fn rejections(inspection: &Inspection) -> String {
         if !sources.is_empty() {
             let _ = writeln!(text, "  It comes from {}.", sources.join(", "));
         }
+    }
+    if !text.is_empty() {
+        let _ = writeln!(text, "{AFTER_REJECTIONS}");
     }
     text
 }
@@ -244,11 +253,14 @@ mod tests {
     #[test]
     fn what_is_easily_forgotten_is_said() {
         for (streams, expected) in [
-            (json!([]), Some("is not connected")),
+            (json!([]), Some("kuma-dp's log says why")),
             (json!([{}]), None),
-            (json!([{}, {}]), Some("2 streams of this dataplane are open")),
+            (
+                json!([{}, {}]),
+                Some("2 streams of this dataplane are open: probably two `kuma-dp run --name web`"),
+            ),
         ] {
-            let note = note(&serde_json::from_value(json!({"streams": streams})).unwrap());
+            let note = note(&serde_json::from_value(json!({"name": "web", "streams": streams})).unwrap());
             assert_eq!(note.is_some(), expected.is_some(), "{note:?}");
             assert!(note.unwrap_or_default().contains(expected.unwrap_or_default()));
         }
@@ -266,7 +278,7 @@ mod tests {
             let resource =
                 json!({"type": "Listener", "name": "a", "error": "is odd", "acknowledged": acknowledged});
             let inspection = serde_json::from_value(json!({"resources": [resource]})).unwrap();
-            assert_eq!(rejections(&inspection), expected);
+            assert_eq!(rejections(&inspection), format!("{expected}{AFTER_REJECTIONS}\n"));
         }
     }
 

@@ -1,12 +1,19 @@
 //! `kumactl revoke dataplane-token`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::Target;
-use crate::{client::Token, http::io_reason, surroundings::Surroundings};
+use crate::{
+    client::{ClientError, Token},
+    http::io_reason,
+    surroundings::Surroundings,
+};
 
 /// Take back what was given out
 #[derive(Debug, Subcommand)]
@@ -59,6 +66,21 @@ pub(super) async fn run(
         None => Token::Id(jti.as_deref().unwrap_or_default()),
     };
     let revoked = target.client.revoke(token).await;
-    let jti = revoked.map_err(|error| error.while_trying("failed to revoke the token"))?;
+    let jti = revoked.map_err(|error| match token_file {
+        Some(path) => of_file(error, path),
+        None => error.while_trying("failed to revoke the token"),
+    })?;
     Ok(surroundings.say(&format!("revoked token \"{jti}\""))?)
+}
+
+/// Names the file, of which there may be one for each dataplane: what the request calls `token` is its content.
+fn of_file(error: ClientError, path: &Path) -> anyhow::Error {
+    match error {
+        ClientError::Refused(refusal) => {
+            let name =
+                |field: &str| if field == "token" { path.display().to_string() } else { field.to_owned() };
+            refusal.with_fields(name).into()
+        }
+        error => error.while_trying(format!("failed to revoke the token in {}", path.display())),
+    }
 }

@@ -41,6 +41,7 @@ Listener   outbound:127.0.0.1:9001   removing   -                  -            
 Envoy has rejected Listener outbound:127.0.0.1:9000, and has no version of it:
   cannot bind '127.0.0.1:9000': Address already in use
   It comes from Dataplane web (revision 0000abcd-2).
+Free the address that Envoy names, or change the resource and apply it. What was rejected is offered again by itself.
 
 Warning: cluster backend: no dataplane of the mesh carries service=backend
 ";
@@ -76,7 +77,12 @@ async fn a_dataplane_that_is_not_there_and_a_control_plane_that_cannot_are_told_
         let kumactl = &kumactl;
         async move { kumactl.run(&["inspect", "dataplane", name]).await }
     };
-    inspect("nobody").await.expect(1, "", "Error: there is no Dataplane with name \"nobody\"\n");
+    inspect("nobody").await.expect(
+        1,
+        "",
+        "Error: there is no Dataplane with name \"nobody\" in mesh \"pilot\"; `kumactl get dataplanes --mesh pilot` lists \
+         those that are there\n",
+    );
     inspect("old")
         .await
         .expect_error(1, &["nothing can be inspected at ", "/xds", "use a newer control plane"]);

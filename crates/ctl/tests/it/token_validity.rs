@@ -34,6 +34,16 @@ async fn what_keeps_a_token_from_being_revoked_is_said() {
         let ran = Kumactl::with(&api.address).run(&["revoke", "dataplane-token", "--jti", "x"]).await;
         ran.expect(1, "", expected);
     }
+    for (status, body, expected) in [
+        (400, refused, "Error: Could not revoke the token (The request is not valid)\n* web.token: is odd\n"),
+        (502, "bad gateway", "Error: failed to revoke the token in web.token: (502): bad gateway\n"),
+    ] {
+        let api = FakeApi::start(&[(REVOCATIONS, status, body)]).await;
+        let kumactl = Kumactl::with(&api.address);
+        kumactl.write("web.token", "to.k.en\n");
+        let ran = kumactl.run(&["revoke", "dataplane-token", "--token-file", "web.token"]).await;
+        ran.expect(1, "", expected);
+    }
     let absent = ["revoke", "dataplane-token", "--token-file", "absent"];
     Kumactl::with("http://127.0.0.1:1").run(&absent).await.expect(
         1,
@@ -67,7 +77,12 @@ async fn a_key_is_made_and_the_old_one_retired() {
 async fn a_key_that_signs_or_is_not_there_is_not_retired() {
     let signs =
         r#"{"title":"Could not change the token keys","details":"The key 00000002 is the one that signs."}"#;
-    let api = FakeApi::start(&[("DELETE /tokens/keys/00000002", 409, signs)]).await;
+    let absent = r#"{"title":"Could not change the token keys","details":"Not found"}"#;
+    let api = FakeApi::start(&[
+        ("DELETE /tokens/keys/00000002", 409, signs),
+        ("DELETE /tokens/keys/00000009", 404, absent),
+    ])
+    .await;
     let kumactl = Kumactl::with(&api.address);
     kumactl.run(&["rotate", "token-key", "--retire", "00000002"]).await.expect(
         1,
@@ -76,4 +91,22 @@ async fn a_key_that_signs_or_is_not_there_is_not_retired() {
     );
     let absent = kumactl.run(&["rotate", "token-key", "--retire", "00000009"]).await;
     absent.expect(1, "", "Error: there is no token key \"00000009\"\n");
+}
+
+#[tokio::test]
+async fn a_control_plane_that_has_no_revocation_yet_is_told_from_a_key_that_is_not_there() {
+    let unknown = r#"{"title":"Could not process the request","details":"There is nothing at this path."}"#;
+    for body in [unknown, "404: Page Not Found"] {
+        let paths = ["POST /tokens/revocations", "POST /tokens/keys", "DELETE /tokens/keys/1"];
+        let api = FakeApi::start(&paths.map(|path| (path, 404, body))).await;
+        let kumactl = Kumactl::with(&api.address);
+        for arguments in [
+            &["revoke", "dataplane-token", "--jti", "x"][..],
+            &["rotate", "token-key"],
+            &["rotate", "token-key", "--retire", "1"],
+        ] {
+            let expected = ["there is no token revocation at ", "use a newer control plane"];
+            kumactl.run(arguments).await.expect_error(1, &expected);
+        }
+    }
 }
