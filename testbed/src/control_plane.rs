@@ -176,8 +176,7 @@ impl ControlPlane {
     }
 
     async fn is_synced(&self, name: &str) -> anyhow::Result<bool> {
-        let inspection = self.get(&format!("/meshes/default/dataplanes/{name}/xds")).await?;
-        Ok(inspection["resources"].as_array().into_iter().flatten().all(|it| it["state"] == "synced"))
+        Ok(all_synced(&self.get(&format!("/meshes/default/dataplanes/{name}/xds")).await?))
     }
 
     /// Applies what concerns one proxy alone, and waits until that one has acknowledged all of it. From the answer to the
@@ -241,6 +240,12 @@ fn has_acknowledged_listeners(subscription: &Value) -> bool {
     subscription["status"]["lds"].get("responsesAcknowledged").is_some()
 }
 
+/// A proxy that should have nothing has not been planned yet, or is to go.
+fn all_synced(inspection: &Value) -> bool {
+    let resources = inspection["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
+    !resources.is_empty() && resources.iter().all(|it| it["state"] == "synced")
+}
+
 fn read_ports(file: &Path) -> Option<Ports> {
     let ports: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
     let first = |server: &str| ports[server][0].as_str()?.parse().ok();
@@ -269,6 +274,18 @@ mod tests {
         assert_eq!(sum_of(metrics, "b"), Some(7.5));
         assert_eq!(sum_of(metrics, "b{c=\"f\"}"), Some(4.5));
         assert_eq!(sum_of::<f64>(metrics, "c"), None);
+    }
+
+    #[test]
+    fn synced_is_who_has_all_of_something() {
+        let states = |states: &[&str]| {
+            let resources: Vec<_> = states.iter().map(|it| serde_json::json!({"state": it})).collect();
+            serde_json::json!({"resources": resources})
+        };
+        assert!(all_synced(&states(&["synced", "synced"])));
+        for inspection in [states(&["synced", "pending"]), states(&[]), serde_json::json!({})] {
+            assert!(!all_synced(&inspection), "{inspection}");
+        }
     }
 
     #[test]
