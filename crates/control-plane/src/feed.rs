@@ -1,14 +1,11 @@
 //! One stream's source of snapshots: asleep until a part that it has read changes, then it plans, translates and hands out
 //! what differs.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use model::ProxyId;
 use plan::{Outcome, Planned};
-use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::{info, warn};
 use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber};
 
@@ -18,6 +15,7 @@ use crate::{
     metrics::{Metrics, OpenStream},
     record::Subscription,
     registry::{Published, Registration, Registry},
+    turns::{Place, Turn, Turns},
 };
 
 /// What all feeds share.
@@ -30,26 +28,6 @@ pub struct Planner {
     /// For whoever inspects a proxy.
     pub live_streams: Arc<LiveStreams>,
 }
-
-/// The whole push scheduler: so many plan at once, the others wait their turn with only their bit set.
-///
-/// First plans take turns of their own. When a whole fleet comes back at once, a change for those that are there already
-/// does not wait behind it.
-#[derive(Debug)]
-pub struct Turns {
-    pub first: Arc<Semaphore>,
-    pub further: Arc<Semaphore>,
-}
-
-impl Turns {
-    pub fn new(at_once: usize) -> Self {
-        let semaphore = || Arc::new(Semaphore::new(at_once));
-        Self { first: semaphore(), further: semaphore() }
-    }
-}
-
-/// A place among those who wait for a turn. Dropping it gives it up.
-type Place = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 pub struct Feed {
     planner: Arc<Planner>,
@@ -104,16 +82,22 @@ impl Feed {
     }
 
     /// Waits for a turn. Cancel safe: the place in the queue is kept.
-    async fn turn(&mut self) -> Result<OwnedSemaphorePermit, Refusal> {
+    async fn turn(&mut self) -> Result<Turn, Refusal> {
         let turns = &self.planner.turns;
         let turns = if self.snapshot.is_some() { &turns.further } else { &turns.first };
-        let place = self.place.get_or_insert_with(|| Box::pin(turns.clone().acquire_owned()));
+        if self.place.is_none()
+            && let Ok(turn) = turns.clone().try_acquire_owned()
+        {
+            return Ok(Turn::Free(turn));
+        }
+        let taken_within = self.planner.turns.taken_within;
+        let place = self.place.get_or_insert_with(|| Place::take(turns.clone(), taken_within));
         let turn = tokio::select! {
             turn = place => turn,
             () = at(self.expires) => return Err(expired()),
         };
         self.place = None;
-        turn.map_err(|_| Refusal::Unavailable("the control plane is stopping".to_owned()))
+        turn.ok_or_else(|| Refusal::Unavailable("the control plane is stopping".to_owned()))
     }
 
     /// The snapshot of the latest world, if there is one and it differs from the last.
@@ -221,10 +205,6 @@ impl Subscriber for Feed {
     }
 
     fn observe(&mut self, status: &SessionStatus) {
-        if self.pushes.has_sent(status) {
-            // While the client reads none of it the stream sleeps, and a turn that came to it then would be lost to all.
-            self.place = None;
-        }
         self.pushes.observe(&self.proxy, status, &self.planner.metrics);
         self.subscription.update(status);
         if let Some(listing) = &mut self.listing {
@@ -238,12 +218,6 @@ impl Pushes {
     fn on_its_way(&mut self, revision: u64, at: std::time::Instant) {
         let since = self.under_way.map_or(at, |(_, since)| since);
         self.under_way = Some((revision, since));
-    }
-
-    /// Whether something was sent since the last status.
-    fn has_sent(&self, status: &SessionStatus) -> bool {
-        let sent = |status: &SessionStatus| status.counts.values().map(|counts| counts.sent).sum::<u64>();
-        sent(status) > sent(&self.last)
     }
 
     fn observe(&mut self, proxy: &ProxyId, status: &SessionStatus, metrics: &Metrics) {

@@ -29,4 +29,5 @@ pub mod secrets;
 mod supervise;
 pub mod tls;
 pub mod token_keys;
+pub mod turns;
 pub mod work_dir;

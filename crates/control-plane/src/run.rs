@@ -22,7 +22,7 @@ use crate::{
     contents::Contents,
     default_mesh::apply_default_mesh,
     diagnostics,
-    feed::{Planner, Turns},
+    feed::Planner,
     follow::{follow, whole_world},
     inspect::Inspector,
     listen,
@@ -32,6 +32,7 @@ use crate::{
     secrets::{self, Secrets},
     supervise::Running,
     tls::ServerTls,
+    turns::Turns,
     work_dir::{Ports, WorkDir},
 };
 

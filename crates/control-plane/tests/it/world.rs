@@ -7,11 +7,12 @@ use std::{
 
 use control_plane::{
     contents::Contents,
-    feed::{Feed, Planner, Turns},
+    feed::{Feed, Planner},
     follow::{follow, whole_world},
     metrics::Metrics,
     record::Recorder,
     registry::Registry,
+    turns::Turns,
 };
 use model::{Key, Kind, ProxyId};
 use store::{MemoryStore, Store, Transaction, Write};
