@@ -13,14 +13,16 @@ mod topology;
 
 mod http_api;
 
+mod board;
 mod change;
 mod conversation;
 mod fleet;
 mod proxy;
 
+pub use board::{Losses, Traffic};
 pub use change::Change;
 pub use conversation::ResourceType;
-pub use fleet::{Fleet, Losses, Round, Spread, Traffic};
+pub use fleet::{Fleet, Round, Spread};
 pub use http_api::{Counters, HttpApi};
 pub use topology::Topology;
 
@@ -54,7 +56,7 @@ pub fn connect(
         xds: control_plane.xds(),
         tls: proxy::tls(&ca_pem)?,
         extensions: proxy::extensions(),
-        board: fleet::Board::default(),
+        board: board::Board::default(),
     };
     Ok(Fleet::start(Arc::new(surroundings), tokens))
 }

@@ -27,8 +27,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
+use super::board::Board;
 use super::conversation::{Conversation, ProtocolError};
-use super::fleet::Board;
 use super::topology::{MESH, Topology};
 use crate::frames::{Joiner, frame};
 

@@ -11,7 +11,7 @@ use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber
 
 use crate::{
     contents::Contents,
-    inspect::{Listing, LiveStreams},
+    live_streams::{Listing, LiveStreams},
     metrics::{Metrics, OpenStream},
     record::Subscription,
     registry::{Published, Registration, Registry},

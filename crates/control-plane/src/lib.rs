@@ -20,6 +20,7 @@ pub mod feed;
 pub mod follow;
 pub mod inspect;
 pub mod listen;
+pub mod live_streams;
 pub mod logging;
 pub mod metrics;
 pub mod record;

@@ -8,6 +8,7 @@
 //! file that an operator can open. The crate knows keys and specs; it deliberately knows no policy, proxy or HTTP word.
 
 mod apply;
+mod apply_tokens;
 mod embedded;
 mod history;
 mod memory;

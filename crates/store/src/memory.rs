@@ -9,9 +9,9 @@ use crate::{
     BoxFuture, Change, Committed, HistoryGone, NamedSecrets, Present, Retention, Revision, Store, StoreError,
     TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
+    apply_tokens,
     history::History,
     published::Published,
-    tokens,
 };
 
 pub struct MemoryStore {
@@ -91,7 +91,7 @@ impl Store for MemoryStore {
         ended_before: u64,
     ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
         Box::pin(async move {
-            self.write(|state, effects| Ok(tokens::change_tokens(state, effects, change, ended_before)))
+            self.write(|state, effects| Ok(apply_tokens::change_tokens(state, effects, change, ended_before)))
         })
     }
 
@@ -99,7 +99,7 @@ impl Store for MemoryStore {
         let kid = kid.to_owned();
         Box::pin(async move {
             self.write(|state, effects| {
-                tokens::put_first_token_key(state, effects, kid, sealed);
+                apply_tokens::put_first_token_key(state, effects, kid, sealed);
                 Ok(())
             })
         })

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt, ops::Deref, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 
-use crate::{Revision, apply::Effects, apply::State};
+use crate::Revision;
 
 /// Tokens that may be revoked at a time. When there are as many, or the keys change, those are forgotten that have ended or
 /// whose key was retired.
@@ -99,7 +99,7 @@ impl Tokens {
         self.keys().last().map(|(kid, _)| &***kid)
     }
 
-    fn change(&mut self, change: TokenChange, revision: u64) -> TokenOutcome {
+    pub(crate) fn change(&mut self, change: TokenChange, revision: u64) -> TokenOutcome {
         match change {
             TokenChange::Revoke { jti, .. } if self.revocations.contains_key(&*jti) => {
                 TokenOutcome::Unchanged
@@ -126,13 +126,13 @@ impl Tokens {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.revocations.size() >= REVOCATIONS_MAX
     }
 
     /// Forgets the tokens that would be refused anyway: those that have ended, and those that were revoked before the oldest
     /// key was there, for they were signed by one that is not any more.
-    fn forget(&mut self, ended_before: u64) -> Vec<Arc<str>> {
+    pub(crate) fn forget(&mut self, ended_before: u64) -> Vec<Arc<str>> {
         let oldest = self.keys.values().map(|key| key.since).min().unwrap_or(0);
         let is_moot = |it: &Revocation| it.revision < oldest || it.exp.is_some_and(|exp| exp < ended_before);
         let moot: Vec<_> =
@@ -154,46 +154,6 @@ pub(crate) struct TokenEffects {
 impl TokenEffects {
     pub(crate) fn is_empty(&self) -> bool {
         self.kids.is_empty() && self.jtis.is_empty()
-    }
-}
-
-/// See [`crate::Store::change_tokens`].
-pub(crate) fn change_tokens(
-    state: &mut State,
-    effects: &mut Effects,
-    change: TokenChange,
-    ended_before: u64,
-) -> TokensChanged {
-    let Revision { epoch, number } = state.present.revision;
-    let next = Revision { epoch, number: number + 1 };
-    let mut tokens = Tokens::clone(&state.present.tokens);
-    // Not with each revocation, for it takes a look at all of them.
-    let mut forgotten = if tokens.is_full() { tokens.forget(ended_before) } else { Vec::new() };
-    let (kid, jti) = match &change {
-        TokenChange::Revoke { jti, .. } => (None, Some(Arc::from(&**jti))),
-        TokenChange::PutKey { kid, .. } | TokenChange::RetireKey { kid } => (Some(Arc::from(&**kid)), None),
-    };
-    let outcome = tokens.change(change, next.number);
-    if outcome != TokenOutcome::Changed {
-        return TokensChanged { revision: state.present.revision, outcome };
-    }
-    if kid.is_some() {
-        forgotten.extend(tokens.forget(ended_before));
-    }
-    effects.tokens.kids.extend(kid);
-    effects.tokens.jtis.extend(jti.into_iter().chain(forgotten));
-    state.present.tokens = Arc::new(tokens);
-    state.present.revision = next;
-    TokensChanged { revision: next, outcome }
-}
-
-/// See [`crate::Store::put_first_token_key`].
-pub(crate) fn put_first_token_key(state: &mut State, effects: &mut Effects, kid: String, sealed: Vec<u8>) {
-    let mut tokens = Tokens::clone(&state.present.tokens);
-    if tokens.keys.is_empty() {
-        effects.tokens.kids.insert(Arc::from(&*kid));
-        tokens.change(TokenChange::PutKey { kid, sealed }, state.present.revision.number);
-        state.present.tokens = Arc::new(tokens);
     }
 }
 

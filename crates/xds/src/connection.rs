@@ -1,24 +1,17 @@
 //! One TCP connection: socket options, TLS, HTTP/2, and when it ends.
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    net::TcpStream,
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
-    server::{Authority, Context, Phase},
+    authority::Authority,
+    context::{Context, Phase, reached},
+    open_streams::OpenStreams,
     slots::Slot,
     stream,
 };
@@ -39,41 +32,6 @@ const WINDOW_BYTES: u32 = 1 << 20;
 const HEADER_LIST_BYTES: u32 = 16 << 10;
 /// One Envoy has one stream; a proxy in between may join the streams of many.
 const STREAMS_MAX: u32 = 1000;
-
-/// The streams of one connection.
-pub(crate) struct OpenStreams {
-    count: watch::Sender<usize>,
-    cut: Notify,
-    /// How long a stream that has to end may take.
-    pub(crate) end_within: Duration,
-}
-
-/// Counts one stream while it lives.
-pub(crate) struct OpenStream(Arc<OpenStreams>);
-
-impl OpenStreams {
-    pub(crate) fn begin(self: &Arc<Self>) -> OpenStream {
-        self.count.send_modify(|open| *open += 1);
-        OpenStream(self.clone())
-    }
-
-    /// Ends the connection, whatever its client does.
-    pub(crate) fn cut(&self) {
-        self.cut.notify_one();
-    }
-}
-
-impl OpenStream {
-    pub(crate) fn connection(&self) -> Weak<OpenStreams> {
-        Arc::downgrade(&self.0)
-    }
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        self.0.count.send_modify(|open| *open -= 1);
-    }
-}
 
 /// Serves a connection in tasks of its own. It holds its slot until it is closed.
 pub(crate) fn begin<A: Authority>(
@@ -177,10 +135,9 @@ async fn serve<A: Authority>(
     context: Arc<Context<A>>,
     slot: Slot,
 ) {
-    let (count, open_count) = watch::channel(0);
     let settings = context.settings.clone();
-    let open = Arc::new(OpenStreams { count, cut: Notify::new(), end_within: settings.shutdown_timeout });
-    let cut = open.clone();
+    let (open, open_count) = OpenStreams::new(settings.shutdown_timeout);
+    let streams = open.clone();
     let phase = context.phase.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let response = stream::respond(request, from, &context, &open);
@@ -197,7 +154,7 @@ async fn serve<A: Authority>(
     // How a connection ends says nothing that its streams have not said: they see the loss themselves.
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = cut.cut.notified() => return,
+        () = streams.is_cut() => return,
         unused = unused(open_count, &slot, settings.idle_timeout) => match unused {
             Unused::MakesRoom => return,
             Unused::Idle => {}
@@ -234,10 +191,4 @@ async fn unused(mut open_streams: watch::Receiver<usize>, slot: &Slot, limit: Du
     }
     // The service is gone, and so is the connection.
     Unused::Idle
-}
-
-/// Ready once the server is in that phase, or is gone.
-pub(crate) async fn reached(mut phases: watch::Receiver<Phase>, phase: Phase) {
-    // An error means that nobody is there to end the phase in order.
-    phases.wait_for(|it| *it >= phase).await.ok();
 }

@@ -20,11 +20,12 @@ use tokio::sync::watch;
 
 use crate::{
     Moment, Node, Protocol, Request, ResourceType, Response, Session, StateRequest, StreamView,
-    connection::{OpenStream, reached},
+    authority::{Authority, Subscriber},
+    context::{Context, Phase, reached},
     encoding,
     frames::Messages,
     grpc_status::{GrpcCode, GrpcStatus},
-    server::{Authority, Context, Phase, Subscriber},
+    open_streams::OpenStream,
     wire,
 };
 

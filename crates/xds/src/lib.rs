@@ -11,13 +11,16 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod admission;
+mod authority;
 mod connection;
+mod context;
 mod conversation;
 mod encoding;
 mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grpc_status;
+mod open_streams;
 mod refusals;
 mod resource;
 mod server;
@@ -27,8 +30,10 @@ mod status;
 mod stream;
 mod wire;
 
+pub use authority::{Authority, Node, Refusal, Subscriber};
+pub use context::ServerSettings;
 pub use resource::{Resource, ResourceType, Snapshot};
-pub use server::{Authority, Node, Refusal, Server, ServerSettings, Subscriber, listen};
+pub use server::{Server, listen};
 pub use session::{
     Moment, Protocol, Request, ResourceReport, Response, Session, StateRequest, StreamReport, StreamView,
 };

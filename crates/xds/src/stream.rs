@@ -9,10 +9,11 @@ use hyper::body::Incoming;
 
 use crate::{
     Protocol,
-    connection::OpenStreams,
+    authority::Authority,
+    context::{Context, Phase},
     conversation::{self, Opening, shutting_down},
     grpc_status::{GrpcCode, GrpcStatus},
-    server::{Authority, Context, Phase},
+    open_streams::OpenStreams,
 };
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;

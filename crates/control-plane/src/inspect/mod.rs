@@ -2,11 +2,9 @@
 //! said to that.
 //!
 //! Computed when somebody asks, from the store, the world and the open streams. Nothing is kept for it but a way to look into
-//! each open stream ([`LiveStreams`]) and, while Envoy refuses something, its words (`refusals`).
+//! each open stream and, while Envoy refuses something, its words ([`crate::live_streams`]).
 
 mod intended;
-mod live;
-mod refusals;
 mod states;
 
 use std::sync::Arc;
@@ -17,8 +15,6 @@ use plan::{Change, World};
 use store::{Present, Store};
 
 use crate::{feed::Planner, follow::whole_world, registry::Published};
-
-pub use live::{Listing, LiveStream, LiveStreams};
 
 /// Answers for any proxy.
 pub struct Inspector {

@@ -6,7 +6,8 @@ use api::{Acknowledged, InspectedResource, ResourceState};
 use model::Timestamp;
 use xds::{ResourceReport, ResourceType, StreamReport};
 
-use super::{intended::IntendedResource, refusals::Refusals};
+use super::intended::IntendedResource;
+use crate::live_streams::Refusals;
 
 type Named = (ResourceType, Arc<str>);
 

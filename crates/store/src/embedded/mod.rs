@@ -27,8 +27,8 @@ use crate::{
     BoxFuture, Change, Committed, HistoryGone, NamedSecrets, OpenError, Present, Retention, Store,
     StoreError, TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
+    apply_tokens,
     published::Published,
-    tokens,
 };
 use writer::{Job, QUEUE_WRITES, Writer};
 
@@ -149,15 +149,15 @@ impl Store for EmbeddedStore {
         change: TokenChange,
         ended_before: u64,
     ) -> BoxFuture<'_, Result<TokensChanged, StoreError>> {
-        Box::pin(
-            self.write(move |state, effects| Ok(tokens::change_tokens(state, effects, change, ended_before))),
-        )
+        Box::pin(self.write(move |state, effects| {
+            Ok(apply_tokens::change_tokens(state, effects, change, ended_before))
+        }))
     }
 
     fn put_first_token_key(&self, kid: &str, sealed: Vec<u8>) -> BoxFuture<'_, Result<(), StoreError>> {
         let kid = kid.to_owned();
         Box::pin(self.write(move |state, effects| {
-            tokens::put_first_token_key(state, effects, kid, sealed);
+            apply_tokens::put_first_token_key(state, effects, kid, sealed);
             Ok(())
         }))
     }

@@ -9,7 +9,7 @@ use std::{
 use super::{Protocol, Session};
 use crate::{
     ResourceType, SessionStatus,
-    connection::{OpenStream, OpenStreams},
+    open_streams::{OpenStream, OpenStreams},
 };
 
 /// One open stream, to be looked into whenever somebody wants to know. It keeps nothing alive and never waits for the

@@ -9,7 +9,7 @@ use xds::{Protocol, Rejection, ResourceType, SessionStatus};
 
 /// Envoy's words on each resource that it refuses. There are as many as are refused, and none when none is.
 #[derive(Clone, Debug)]
-pub(super) struct Refusals {
+pub struct Refusals {
     protocol: Protocol,
     by_resource: BTreeMap<(ResourceType, Arc<str>), Refusal>,
     /// How many responses of each type had been rejected when it was last heard of: a text is read once.
@@ -26,13 +26,13 @@ struct Refusal {
 type Sent = [(Arc<str>, Arc<str>)];
 
 impl Refusals {
-    pub(super) fn new(protocol: Protocol) -> Self {
+    pub fn new(protocol: Protocol) -> Self {
         Self { protocol, by_resource: BTreeMap::new(), rejected: BTreeMap::new() }
     }
 
     /// Takes over what a stream says now. A rejection keeps only the last text of its type, and that may be on one of several
     /// resources; so what earlier ones have said of the others is kept here as long as they are refused.
-    pub(super) fn observe(&mut self, status: &SessionStatus) {
+    pub fn observe(&mut self, status: &SessionStatus) {
         self.by_resource.retain(|(resource_type, name), refusal| {
             let rejection = status.rejections.get(resource_type);
             rejection.is_some_and(|it| version_of(&it.resources, name) == Some(&refusal.version))
@@ -68,7 +68,7 @@ impl Refusals {
     }
 
     /// What Envoy has said of this version.
-    pub(super) fn words(
+    pub fn words(
         &self,
         resource_type: ResourceType,
         name: &Arc<str>,

@@ -1,4 +1,6 @@
-//! The open streams of each proxy, for whoever wants to look into them.
+//! The open streams of each proxy, for whoever wants to look into them, and while Envoy refuses something, its words.
+
+mod refusals;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +12,7 @@ use api::{InspectedStream, Protocol};
 use model::{ProxyId, Timestamp};
 use xds::{SessionStatus, StreamReport, StreamView};
 
-use super::refusals::Refusals;
+pub use refusals::Refusals;
 
 /// As many entries as there are open streams: an entry comes with its stream and goes with it.
 #[derive(Debug, Default)]
@@ -74,11 +76,11 @@ impl LiveStreams {
 }
 
 impl LiveStream {
-    pub(super) fn refusals(&self) -> Refusals {
+    pub fn refusals(&self) -> Refusals {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn show(&self, report: &StreamReport) -> InspectedStream {
+    pub fn show(&self, report: &StreamReport) -> InspectedStream {
         InspectedStream {
             id: self.subscription.clone(),
             protocol: match report.protocol {
