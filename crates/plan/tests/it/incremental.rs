@@ -15,17 +15,23 @@ const PROXIES: [&str; 4] = ["a", "b", "c", "d"];
 const SERVICES: [&str; 3] = ["web", "api", "db"];
 const MESHES: [&str; 2] = ["default", "other"];
 
+/// A world that came to be step by step, and the last change of each entity.
+fn random_world(seed: u64) -> (World, BTreeMap<Key, Change>, Rng) {
+    let mut rng = Rng::with_seed(seed);
+    let mut world = World::default();
+    let mut last = BTreeMap::new();
+    for _ in 0..STEPS {
+        let batch = random_batch(&mut rng);
+        last.extend(batch.iter().map(|change| (change.key.clone(), change.clone())));
+        world = world.apply(batch).0;
+    }
+    (world, last, rng)
+}
+
 #[test]
 fn step_by_step_is_the_same_as_all_at_once() {
     for seed in 0..SEEDS {
-        let mut rng = Rng::with_seed(seed);
-        let mut world = World::default();
-        let mut last = BTreeMap::new();
-        for _ in 0..STEPS {
-            let batch = random_batch(&mut rng);
-            last.extend(batch.iter().map(|change| (change.key.clone(), change.clone())));
-            world = world.apply(batch).0;
-        }
+        let (world, last, mut rng) = random_world(seed);
         let mut all: Vec<_> = last.into_values().collect();
         rng.shuffle(&mut all);
         assert_eq!(everything(&world), everything(&World::default().apply(all).0), "seed {seed}");
@@ -57,14 +63,7 @@ fn a_plan_changes_only_if_a_part_that_it_read_changed() {
 #[test]
 fn what_was_deleted_is_forgotten_unless_it_is_remembered() {
     for seed in 0..SEEDS {
-        let mut rng = Rng::with_seed(seed);
-        let mut world = World::default();
-        let mut last = BTreeMap::new();
-        for _ in 0..STEPS {
-            let batch = random_batch(&mut rng);
-            last.extend(batch.iter().map(|change| (change.key.clone(), change.clone())));
-            world = world.apply(batch).0;
-        }
+        let (world, mut last, _) = random_world(seed);
         assert_eq!(everything(&world.forget_deleted(|_| true)), everything(&world), "seed {seed}");
         let is_remembered = |key: &Key| key.name.as_ref() < "c";
         last.retain(|key, change| change.spec.is_some() || is_remembered(key));
