@@ -107,8 +107,10 @@ async fn shake_hands<A: Authority>(
 /// Whether the client has closed the connection while it waited.
 fn has_gone(tcp: &TcpStream) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
-    let peeked = SockRef::from(tcp).peek(&mut byte);
-    !matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    match SockRef::from(tcp).peek(&mut byte) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
 }
 
 async fn unless_room_is_needed<T>(slot: &Slot, waits: impl Future<Output = T>) -> Result<T, HandshakeError> {
@@ -191,4 +193,27 @@ async fn unused(mut open_streams: watch::Receiver<usize>, slot: &Slot, limit: Du
     }
     // The service is gone, and so is the connection.
     Unused::Idle
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_closed_has_gone_and_who_says_more_has_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        assert!(!has_gone(&server));
+        client.write_all(b"more").await.unwrap();
+        server.readable().await.unwrap();
+        assert!(!has_gone(&server));
+        drop(client);
+        server.try_read(&mut [0; 10]).unwrap();
+        while !has_gone(&server) {
+            tokio::task::yield_now().await;
+        }
+    }
 }
