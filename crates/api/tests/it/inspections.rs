@@ -182,8 +182,10 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    fn now(&self) -> usize {
-        self.inside.lock().expect("no test panics while it holds the lock").now
+    /// Waits until so many are inside.
+    fn wait_for(&self, many: usize) {
+        let inside = self.inside.lock().expect("no test panics while it holds the lock");
+        drop(self.changed.wait_while(inside, |it| it.now < many).expect("no test panics in here"));
     }
 }
 
@@ -192,6 +194,7 @@ impl Inspect for Gate {
         let mut inside = self.inside.lock().expect("no test panics while it holds the lock");
         inside.now += 1;
         inside.most = inside.most.max(inside.now);
+        self.changed.notify_all();
         inside = self.changed.wait_while(inside, |it| !it.is_open).expect("no test panics in here");
         inside.now -= 1;
         None
@@ -207,9 +210,8 @@ async fn two_are_inspected_at_a_time_and_the_others_wait() {
     let asked: Vec<_> = (0..5)
         .map(|_| tokio::spawn(async move { get(address, "/meshes/demo/dataplanes/web/xds").await.status }))
         .collect();
-    while gate.now() < 2 {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    let waiting = gate.clone();
+    tokio::task::spawn_blocking(move || waiting.wait_for(2)).await.expect("the test does not panic");
     // Whoever does not inspect is answered meanwhile, after all that had arrived.
     for _ in 0..10 {
         assert_eq!(get(address, "/meshes").await.status, 200);

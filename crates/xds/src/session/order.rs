@@ -190,7 +190,7 @@ impl Turn<'_> {
                 !self.listeners_may_be_asked_for()
                     && ![Listener, Extension, Route].into_iter().any(|it| self.waits_for(it))
             }
-            // Never removed.
+            // Said only to who waits for a word about them.
             Endpoint => true,
         }
     }

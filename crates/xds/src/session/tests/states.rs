@@ -326,6 +326,22 @@ fn the_first_set_is_complete_or_waits() {
     );
 }
 
+/// Also for who asks for one of it meanwhile.
+#[test]
+fn a_name_that_is_asked_for_does_not_take_the_first_set_apart() {
+    play_states(
+        "
+        push cds a@1, eds a@1, lds l@1 m@1
+        > cds
+        < 1 cds a@1
+        > lds *
+        > lds * l
+        > cds holding 1 ack 1
+        < 2 lds l@1 m@1
+        ",
+    );
+}
+
 #[test]
 fn a_cluster_that_is_put_back_before_its_edit_was_answered_has_its_endpoints_follow() {
     play_states(
