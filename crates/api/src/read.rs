@@ -271,7 +271,7 @@ mod tests {
             ("{\n\"mtls\":{\n\"enabled\":tru}}", "mtls.enabled: expected ident at line 3 column 14"),
             (
                 r#"{"mtls":{"enabeld":true}}"#,
-                "mtls.enabeld: unknown field `enabeld`, expected `ca` or `enabled` at line 1 column 18",
+                "mtls.enabeld: unknown field `enabeld`, expected one of `ca`, `enabled`, `permissive` at line 1 column 18",
             ),
             (
                 r#"{"logging":{"backends":[{},{"file":{"mode":1}}]}}"#,
@@ -296,7 +296,7 @@ mod tests {
             ("type: Mesh\n\tname: [", "while scanning a plain scalar, found a tab at line 1 column 7"),
             (
                 "mtls:\n  enabeld: yes",
-                "mtls.enabeld: unknown field `enabeld`, expected one of ca, enabled at line 2 column 3",
+                "mtls.enabeld: unknown field `enabeld`, expected one of ca, enabled, permissive at line 2 column 3",
             ),
             (
                 "logging:\n  backends:\n  - file: {mode: 1}",

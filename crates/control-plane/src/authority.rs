@@ -9,6 +9,7 @@ use std::{
 
 use identity::{DataplaneClaims, LEEWAY, TokenError, TokenId};
 use model::ProxyId;
+use plan::Announced;
 use tracing::info;
 use xds::{Authority, Node, Refusal};
 
@@ -78,7 +79,8 @@ impl Authority for Streams {
         info!(mesh = %proxy.mesh, name = %proxy.name, envoy = %node.version, "a proxy connected");
         let subscription = self.recorder.open(&proxy);
         let expires = expiry(&peer);
-        let feed = Feed::new(self.planner.clone(), proxy, subscription, expires);
+        let announced = Announced::from_metadata(&node.metadata);
+        let feed = Feed::new(self.planner.clone(), proxy, announced, subscription, expires);
         Ok(AdmittedFeed::new(feed, admission, expires))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use model::ProxyId;
-use plan::{Outcome, Planned};
+use plan::{Announced, Outcome, Planned};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber};
@@ -32,6 +32,7 @@ pub struct Planner {
 pub struct Feed {
     planner: Arc<Planner>,
     proxy: ProxyId,
+    announced: Announced,
     expires: Option<Instant>,
     registration: Registration,
     /// Whether something may have changed since the last plan. A wake-up moves here, so that it is not lost when the wait
@@ -61,6 +62,7 @@ impl Feed {
     pub fn new(
         planner: Arc<Planner>,
         proxy: ProxyId,
+        announced: Announced,
         subscription: Subscription,
         expires: Option<Instant>,
     ) -> Self {
@@ -68,6 +70,7 @@ impl Feed {
         Self {
             planner,
             proxy,
+            announced,
             expires,
             registration,
             dirty: true,
@@ -105,7 +108,7 @@ impl Feed {
         let is_first = self.snapshot.is_none();
         let Published { revision, at, .. } = loop {
             let published = self.planner.registry.published();
-            let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy);
+            let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy, &self.announced);
             self.planner.metrics.plans.inc();
             // A part that is read for the first time may have changed between the world's being read and now.
             let reads_more = self.registration.replace_parts(reads);
@@ -183,7 +186,13 @@ impl Subscriber for Feed {
         self.open = Some(self.planner.metrics.open_stream(view.protocol()));
         let live_streams = &self.planner.live_streams;
         let (id, connected_at) = (self.subscription.id(), self.subscription.connected_at());
-        self.listing = Some(live_streams.list(self.proxy.clone(), view, id.to_owned(), connected_at));
+        self.listing = Some(live_streams.list(
+            self.proxy.clone(),
+            view,
+            id.to_owned(),
+            connected_at,
+            self.announced.clone(),
+        ));
     }
 
     async fn next(&mut self) -> Result<(u64, Arc<Snapshot>), Refusal> {

@@ -19,6 +19,8 @@ mod route_index;
 
 mod canonical;
 
+mod announced;
+
 mod proxy_plan;
 
 mod draft;
@@ -40,11 +42,12 @@ pub mod raw;
 
 mod descriptors;
 
+pub use announced::Announced;
 pub use check::check;
 pub use endpoints::{Endpoint, EndpointSet};
 pub use part::Part;
 pub use proxy_plan::{
-    Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Outbound, Outcome, Planned,
+    Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Mtls, Outbound, Outcome, Planned,
     ProxyPlan, Skipped, SkippedBecause, WeightedCluster, plan,
 };
 pub use world::{Change, World};

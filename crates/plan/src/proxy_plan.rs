@@ -6,11 +6,11 @@ use std::{
     num::NonZeroU16,
 };
 
-use model::{ProxyId, Tags};
+use model::{Mesh, ProxyId, Tags};
 use serde::Serialize;
 
 use crate::{
-    EndpointSet, Part, World, catch_all, dataplane_view::DataplaneView, draft::Draft, inbounds,
+    Announced, EndpointSet, Part, World, catch_all, dataplane_view::DataplaneView, draft::Draft, inbounds,
     mesh_view::Entity, outbounds, reader::Reader,
 };
 
@@ -18,6 +18,12 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyPlan {
+    /// There when the mesh has mTLS, if only for those who come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<Mtls>,
+    /// The FIFO from which kuma-dp reads what Envoy logs. Without one nothing is logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log_pipe: Option<String>,
     /// There when the Dataplane asks for transparent proxying.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catch_all: Option<CatchAll>,
@@ -33,6 +39,16 @@ pub struct ProxyPlan {
     /// What the Dataplane asks for and does not get.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+}
+
+/// What the proxy is, and whom it trusts, by certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mtls {
+    /// Its CA is the one that is trusted.
+    pub mesh: String,
+    /// Those that the proxy's certificate names. None: the Dataplane has no inbound, and the proxy no certificate.
+    pub services: BTreeSet<String>,
 }
 
 /// Where connections that no other listener takes go on to the address that they were meant for.
@@ -169,22 +185,34 @@ pub struct Planned {
 }
 
 /// Decides what a proxy should do. Total: every world has an outcome for every proxy.
-pub fn plan(world: &World, proxy: &ProxyId) -> Planned {
+pub fn plan(world: &World, proxy: &ProxyId, announced: &Announced) -> Planned {
     let mut reads = BTreeSet::from([Part::Mesh(proxy.mesh.clone()), Part::Dataplane(proxy.clone())]);
-    let outcome = decide(world, proxy, &mut reads);
+    let outcome = decide(world, proxy, announced, &mut reads);
     Planned { outcome, reads: reads.into_iter().collect() }
 }
 
-fn decide(world: &World, proxy: &ProxyId, reads: &mut BTreeSet<Part>) -> Outcome {
+fn decide(world: &World, proxy: &ProxyId, announced: &Announced, reads: &mut BTreeSet<Part>) -> Outcome {
     let Some(view) = world.mesh(&proxy.mesh) else { return Outcome::NoMesh };
     match (view.settings(), view.dataplane(&proxy.name)) {
         (Entity::Deleted, _) | (_, Entity::Deleted) => Outcome::Deleted,
         (Entity::Unknown, _) => Outcome::NoMesh,
         (Entity::Present(_), Entity::Unknown) => Outcome::Unknown,
-        (Entity::Present(_), Entity::Present(dataplane)) => {
-            Outcome::Plan(plan_dataplane(dataplane, &mut Reader::new(&proxy.mesh, view, reads)))
+        (Entity::Present(mesh), Entity::Present(dataplane)) => {
+            let mut reader = Reader::new(&proxy.mesh, view, reads);
+            let mut plan = plan_dataplane(dataplane, &mut reader);
+            plan.mtls = mtls(&proxy.mesh, mesh, dataplane);
+            plan.access_log_pipe.clone_from(&announced.access_log_pipe);
+            Outcome::Plan(plan)
         }
     }
+}
+
+fn mtls(mesh: &str, settings: &Mesh, dataplane: &DataplaneView) -> Option<Mtls> {
+    if !settings.mtls_enabled() && !settings.mtls_permissive() {
+        return None;
+    }
+    let services = dataplane.services().into_iter().map(str::to_owned).collect();
+    Some(Mtls { mesh: mesh.to_owned(), services })
 }
 
 /// In the order in which names and addresses are given away: the proxy's own, the workload's, then the services'.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{Detail, Source};
 use model::{Key, ProxyId};
 use plan::{
-    Outcome, World,
+    Announced, Outcome, World,
     envoy::{self, Sources},
 };
 use serde_json::Value;
@@ -28,8 +28,14 @@ pub(super) struct IntendedResource {
 }
 
 /// `world` is that of `present`. Nothing is intended for a proxy whose Dataplane is not there.
-pub(super) fn intended(world: &World, present: &Present, proxy: &ProxyId, detail: Detail) -> Intended {
-    let Outcome::Plan(plan) = plan::plan(world, proxy).outcome else { return Intended::default() };
+pub(super) fn intended(
+    world: &World,
+    present: &Present,
+    proxy: &ProxyId,
+    announced: &Announced,
+    detail: Detail,
+) -> Intended {
+    let Outcome::Plan(plan) = plan::plan(world, proxy, announced).outcome else { return Intended::default() };
     let sources = Sources::new(world, proxy, &plan);
     let resource = |resource: envoy::Resource| {
         Some(IntendedResource {

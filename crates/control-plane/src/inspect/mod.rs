@@ -29,11 +29,12 @@ impl api::Inspect for Inspector {
         let present = self.store.present();
         present.get(&proxy.dataplane())?;
         let world = world_of(&*self.store, &present, published);
-        let intended = intended::intended(&world, &present, proxy, detail);
         let streams = self.planner.live_streams.of(proxy);
         // Of a stream that is just ending there is nothing to say.
         let open: Vec<_> =
             streams.iter().filter_map(|stream| Some((stream, stream.view.report()?))).collect();
+        let announced = open.last().map(|(newest, _)| newest.announced.clone()).unwrap_or_default();
+        let intended = intended::intended(&world, &present, proxy, &announced, detail);
         let resources = match open.last() {
             Some((newest, report)) => states::of_stream(intended.resources, report, &newest.refusals()),
             None => states::of_nobody(intended.resources),

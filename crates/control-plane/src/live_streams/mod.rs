@@ -10,6 +10,7 @@ use std::{
 
 use api::{InspectedStream, Protocol};
 use model::{ProxyId, Timestamp};
+use plan::Announced;
 use xds::{SessionStatus, StreamReport, StreamView};
 
 pub use refusals::Refusals;
@@ -32,6 +33,7 @@ pub struct LiveStream {
     /// Of its subscription, as the insight has it.
     pub subscription: String,
     pub connected_at: Timestamp,
+    pub announced: Announced,
     refusals: Arc<Mutex<Refusals>>,
 }
 
@@ -53,9 +55,10 @@ impl LiveStreams {
         view: StreamView,
         subscription: String,
         connected_at: Timestamp,
+        announced: Announced,
     ) -> Listing {
         let refusals = Arc::new(Mutex::new(Refusals::new(view.protocol())));
-        let stream = LiveStream { view, subscription, connected_at, refusals: refusals.clone() };
+        let stream = LiveStream { view, subscription, connected_at, announced, refusals: refusals.clone() };
         let mut entries = self.entries();
         entries.next_number += 1;
         let number = entries.next_number;
@@ -133,7 +136,13 @@ mod tests {
         let session = Arc::new(Mutex::new(Session::new(xds::Protocol::Delta, 0)));
         let list = |proxy: &str, id: &str| {
             let view = StreamView::new(xds::Protocol::Delta, &session);
-            streams.list(proxy.parse().unwrap(), view, id.to_owned(), Timestamp::default())
+            streams.list(
+                proxy.parse().unwrap(),
+                view,
+                id.to_owned(),
+                Timestamp::default(),
+                Announced::default(),
+            )
         };
         let ids = |proxy: &str| {
             let of_proxy = streams.of(&proxy.parse().unwrap());

@@ -67,7 +67,13 @@ async fn a_token_ends_also_while_its_stream_waits_for_a_turn() {
     let (world, ..) = two_proxies(Duration::from_mins(1)).await;
     let proxy = ProxyId::new("default", "web");
     let subscription = world.recorder.open(&proxy);
-    let mut web = Feed::new(world.planner.clone(), proxy, subscription, Some(Instant::now()));
+    let mut web = Feed::new(
+        world.planner.clone(),
+        proxy,
+        plan::Announced::default(),
+        subscription,
+        Some(Instant::now()),
+    );
     let _taken = world.planner.turns.first.clone().acquire_many_owned(2).await.unwrap();
     let refused = tokio::time::timeout(Duration::from_secs(30), web.next()).await;
     let refused = refused.expect("it does not wait for the turn").err();

@@ -15,6 +15,7 @@ use control_plane::{
     turns::Turns,
 };
 use model::{Key, Kind, ProxyId};
+use plan::Announced;
 use store::{MemoryStore, Store, Transaction, Write};
 use tokio::task::JoinHandle;
 use xds::{Snapshot, Subscriber as _};
@@ -52,7 +53,7 @@ impl World {
 
     pub(crate) fn connect(&self, name: &str) -> Feed {
         let proxy = ProxyId::new("default", name);
-        Feed::new(self.planner.clone(), proxy.clone(), self.recorder.open(&proxy), None)
+        Feed::new(self.planner.clone(), proxy.clone(), Announced::default(), self.recorder.open(&proxy), None)
     }
 
     /// Commits all of it as one revision, and waits until the world has it.

@@ -32,6 +32,9 @@ pub struct Mtls {
     pub ca: Option<CertificateAuthority>,
     #[serde(default, deserialize_with = "wire::boolean", skip_serializing_if = "wire::is_default")]
     pub enabled: bool,
+    /// Not in Kuma 0.3.0. Inbounds take plain connections and TLS side by side, whether it is enabled or not.
+    #[serde(default, deserialize_with = "wire::boolean", skip_serializing_if = "wire::is_default")]
+    pub permissive: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,9 +106,16 @@ pub struct TcpBackend {
     pub address: String,
 }
 
+const PERMISSIVE: &str = "Whether inbounds take plain connections and TLS side by side: the step before mTLS is enabled, and \
+                          before it is demanded. Meanwhile permissions refuse nobody.";
+
 impl Mesh {
     pub fn mtls_enabled(&self) -> bool {
         self.mtls.as_ref().is_some_and(|mtls| mtls.enabled)
+    }
+
+    pub fn mtls_permissive(&self) -> bool {
+        self.mtls.as_ref().is_some_and(|mtls| mtls.permissive)
     }
 }
 
@@ -145,7 +155,11 @@ impl Resource for Mesh {
         let ca = object("Exactly one CA.", [("builtin", builtin)]);
         let mtls = object(
             "Mutual TLS between the dataplanes of the mesh.",
-            [("ca", ca), ("enabled", boolean("Whether dataplanes demand and present certificates."))],
+            [
+                ("ca", ca),
+                ("enabled", boolean("Whether dataplanes demand and present certificates.")),
+                ("permissive", boolean(PERMISSIVE)),
+            ],
         );
         let zipkin = object("A Zipkin collector.", [("address", text("Where it listens."))]);
         let tracing = object("Kept, without effect.", [("zipkin", zipkin)]);

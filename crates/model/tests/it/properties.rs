@@ -81,7 +81,11 @@ fn selectors() -> impl Strategy<Value = Option<Vec<Selector>>> {
 
 fn mesh() -> impl Strategy<Value = Mesh> {
     let ca = option::of(Just(BuiltinCa {})).prop_map(|builtin| CertificateAuthority { builtin });
-    let mtls = (option::of(ca), any::<bool>()).prop_map(|(ca, enabled)| Mtls { ca, enabled });
+    let mtls = (option::of(ca), any::<bool>(), any::<bool>()).prop_map(|(ca, enabled, permissive)| Mtls {
+        ca,
+        enabled,
+        permissive,
+    });
     let zipkin = text().prop_map(|address| ZipkinTracing { address });
     let tracing = option::of(zipkin).prop_map(|zipkin| Tracing { zipkin });
     (option::of(mtls), option::of(tracing), option::of(logging())).prop_map(|(mtls, tracing, logging)| Mesh {

@@ -20,6 +20,7 @@ mod clusters;
 mod endpoints;
 mod listeners;
 mod tcp_proxies;
+mod tls_secrets;
 
 mod sources;
 
@@ -31,6 +32,8 @@ mod type_urls;
 mod versions;
 
 pub use sources::Sources;
+use tls_secrets::TlsSecret;
+pub use tls_secrets::{IDENTITY_CERTIFICATE, MESH_CA};
 pub use versions::FORMAT;
 
 /// One xDS resource that a proxy should have. Cheap to make: nothing is translated before [`Resource::encode`].
@@ -39,7 +42,8 @@ pub struct Resource {
     /// `type.googleapis.com/envoy.config.cluster.v3.Cluster` and the like.
     pub type_url: &'static str,
     pub name: Arc<str>,
-    /// 16 hex digits: of SHA-256 over its part of the plan in canonical form and [`FORMAT`], never of Envoy's bytes.
+    /// 16 hex digits: of SHA-256 over its part of the plan in canonical form and [`FORMAT`], never of Envoy's bytes. Of a
+    /// proxy's certificate, its fingerprint.
     pub version: Arc<str>,
     part: Arc<Part>,
 }
@@ -51,6 +55,7 @@ enum Part {
     Endpoints(EndpointSet),
     Listener(Listener),
     TcpProxy(Forwarding),
+    Secret(TlsSecret),
 }
 
 /// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name.
@@ -75,6 +80,18 @@ fn listeners_by_name(plan: &ProxyPlan) -> BTreeMap<&str, (&Listener, &Forwarding
 }
 
 impl Resource {
+    /// The certificate by which a proxy proves who it is (SDS), of the name [`IDENTITY_CERTIFICATE`]. PEM, the proxy's own
+    /// certificate first. `fingerprint`, which must be of that certificate alone, becomes the version.
+    pub fn identity_certificate(fingerprint: &str, chain: &str, key: &str) -> Self {
+        let (fingerprint, chain, key) = (fingerprint.to_owned(), chain.to_owned(), key.to_owned().into());
+        Self::new(IDENTITY_CERTIFICATE, Part::Secret(TlsSecret::Certificate { fingerprint, chain, key }))
+    }
+
+    /// The CAs by which a proxy knows the others of its mesh (SDS), of the name [`MESH_CA`]: PEM.
+    pub fn mesh_ca(roots: &str) -> Self {
+        Self::new(MESH_CA, Part::Secret(TlsSecret::Roots(roots.to_owned())))
+    }
+
     fn new(name: &str, part: Part) -> Self {
         let type_url = part.type_url();
         let version = match &part {
@@ -82,6 +99,8 @@ impl Resource {
             Part::Endpoints(it) => versions::version(type_url, name, it.digest()),
             Part::Listener(it) => versions::version(type_url, name, it),
             Part::TcpProxy(it) => versions::version(type_url, name, it),
+            Part::Secret(TlsSecret::Certificate { fingerprint, .. }) => fingerprint.clone(),
+            Part::Secret(TlsSecret::Roots(it)) => versions::version(type_url, name, it),
         };
         Self { type_url, name: name.into(), version: version.into(), part: Arc::new(part) }
     }
@@ -94,6 +113,7 @@ impl Resource {
             Part::Endpoints(it) => endpoints::load_assignment(&self.name, it).encode_to_vec(),
             Part::Listener(it) => listeners::listener(it).encode_to_vec(),
             Part::TcpProxy(it) => tcp_proxies::extension(&self.name, it).encode_to_vec(),
+            Part::Secret(it) => tls_secrets::secret(&self.name, it).encode_to_vec(),
         };
         message.into()
     }
@@ -121,6 +141,7 @@ impl Part {
             Self::Endpoints(_) => type_urls::LOAD_ASSIGNMENT,
             Self::Listener(_) => type_urls::LISTENER,
             Self::TcpProxy(_) => type_urls::EXTENSION,
+            Self::Secret(_) => type_urls::SECRET,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     mesh_view::{Entity, MeshView},
 };
 
-use super::{Part, Resource, tcp_proxies};
+use super::{Part, Resource, tcp_proxies, tls_secrets::TlsSecret};
 
 /// The sources of everything that one plan consists of.
 pub struct Sources<'a> {
@@ -59,7 +59,13 @@ impl<'a> Sources<'a> {
             },
             Part::Listener(_) => self.with_routes([]),
             Part::TcpProxy(_) => self.with_routes(self.route_of_filter.get(name).copied()),
+            Part::Secret(TlsSecret::Certificate { .. }) => vec![self.mesh(), self.proxy.dataplane()],
+            Part::Secret(TlsSecret::Roots(_)) => vec![self.mesh()],
         }
+    }
+
+    fn mesh(&self) -> Key {
+        Key::mesh(self.proxy.mesh.clone())
     }
 
     /// Those who ask for it.

@@ -5,12 +5,16 @@ pub(super) const LOAD_ASSIGNMENT: &str = "type.googleapis.com/envoy.config.endpo
 pub(super) const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 /// Delivered by the extension configuration discovery service (ECDS).
 pub(super) const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+pub(super) const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::config::{
-        cluster::v3::Cluster, core::v3::TypedExtensionConfig, endpoint::v3::ClusterLoadAssignment,
-        listener::v3::Listener,
+    use envoy_types::pb::envoy::{
+        config::{
+            cluster::v3::Cluster, core::v3::TypedExtensionConfig, endpoint::v3::ClusterLoadAssignment,
+            listener::v3::Listener,
+        },
+        extensions::transport_sockets::tls::v3::Secret,
     };
     use prost::Name;
 
@@ -22,5 +26,6 @@ mod tests {
         assert_eq!(LOAD_ASSIGNMENT, ClusterLoadAssignment::type_url());
         assert_eq!(LISTENER, Listener::type_url());
         assert_eq!(EXTENSION, TypedExtensionConfig::type_url());
+        assert_eq!(SECRET, Secret::type_url());
     }
 }

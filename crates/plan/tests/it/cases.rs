@@ -3,7 +3,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use model::{Key, Kind, ProxyId};
-use plan::{Change, Outcome, Planned, World, envoy, plan};
+use plan::{Announced, Change, Outcome, Planned, World, envoy, plan};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,10 +15,13 @@ use crate::{
 const CASES: Golden = Golden { folder: "cases", expected: &["plan.yaml", "envoy.yaml", "inspection.yaml"] };
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Case {
     /// `<mesh>.<name>`.
     proxy: String,
+    /// What kuma-dp has announced.
+    #[serde(default)]
+    access_log_pipe: Option<String>,
     resources: Vec<Value>,
     /// After they were written.
     #[serde(default)]
@@ -39,7 +42,7 @@ fn every_case_is_planned_and_translated_as_expected() {
     CASES.check(|case: Case| {
         let proxy = case.proxy();
         let world = case.world();
-        let planned = plan(&world, &proxy);
+        let planned = plan(&world, &proxy, &case.announced());
         vec![decision(&planned), told(&planned), inspection(&world, &proxy, &planned)]
     });
 }
@@ -48,7 +51,7 @@ fn every_case_is_planned_and_translated_as_expected() {
 fn every_resource_comes_from_some_that_users_have_written() {
     for case in CASES.inputs::<Case>() {
         let (world, proxy) = (case.world(), case.proxy());
-        let Outcome::Plan(plan) = plan(&world, &proxy).outcome else { continue };
+        let Outcome::Plan(plan) = plan(&world, &proxy, &case.announced()).outcome else { continue };
         let sources = envoy::Sources::new(&world, &proxy, &plan);
         for resource in envoy::resources(&plan) {
             let keys = sources.of(&resource);
@@ -64,7 +67,7 @@ const TRANSLATION: (u32, &str) = (1, "69d0759f8b30e952");
 
 #[test]
 fn a_translation_that_changes_has_another_format() {
-    let planned = |case: Case| plan(&case.world(), &case.proxy());
+    let planned = |case: Case| plan(&case.world(), &case.proxy(), &case.announced());
     let told: String = CASES.inputs().into_iter().map(|case| yaml(&told(&planned(case)))).collect();
     let digest = digest(&SHA256, told.as_bytes());
     let (first, _) = digest.as_ref().split_first_chunk().expect("32 bytes are more than 8");
@@ -78,6 +81,10 @@ fn a_translation_that_changes_has_another_format() {
 }
 
 impl Case {
+    fn announced(&self) -> Announced {
+        Announced { access_log_pipe: self.access_log_pipe.clone() }
+    }
+
     fn proxy(&self) -> ProxyId {
         self.proxy.parse().expect("a proxy is named <mesh>.<name>")
     }

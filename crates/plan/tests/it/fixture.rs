@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{Key, Kind, ProxyId};
-use plan::{Change, Outcome, Planned, ProxyPlan, World, plan};
+use plan::{Announced, Change, Outcome, Planned, ProxyPlan, World, plan};
 use serde_json::Value;
 
 /// A resource becomes what it is in the store: its defaults filled in. It may be one that a write would refuse.
@@ -31,7 +31,7 @@ pub(crate) fn world(yaml: &str) -> World {
 
 /// Of a proxy in mesh `default`.
 pub(crate) fn planned(world: &World, name: &str) -> Planned {
-    plan(world, &ProxyId::new("default", name))
+    plan(world, &ProxyId::new("default", name), &Announced::default())
 }
 
 pub(crate) fn proxy_plan(world: &World, name: &str) -> ProxyPlan {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use model::{Key, Kind, ProxyId};
-use plan::{Change, Outcome, Part, World, envoy, plan};
+use plan::{Announced, Change, Outcome, Part, Planned, World, envoy, plan};
 use serde_json::{Value, json};
 
 use crate::fixture;
@@ -47,7 +47,7 @@ fn a_plan_changes_only_if_a_part_that_it_read_changed() {
         for step in 0..STEPS {
             let (next, touched) = world.apply(random_batch(&mut rng));
             for proxy in proxies() {
-                let (before, after) = (plan(&world, &proxy), plan(&next, &proxy));
+                let (before, after) = (planned(&world, &proxy), planned(&next, &proxy));
                 let woken = before.reads.iter().any(|part| touched.contains(part));
                 assert!(
                     woken || before == after,
@@ -96,6 +96,10 @@ fn parts_that_are_put_back_in_one_batch_are_not_touched() {
     }
 }
 
+fn planned(world: &World, proxy: &ProxyId) -> Planned {
+    plan(world, proxy, &Announced::default())
+}
+
 fn proxies() -> impl Iterator<Item = ProxyId> {
     MESHES.into_iter().flat_map(|mesh| PROXIES.map(|name| ProxyId::new(mesh, name)))
 }
@@ -103,7 +107,7 @@ fn proxies() -> impl Iterator<Item = ProxyId> {
 /// Every proxy's plan, reads and versions, as text.
 fn everything(world: &World) -> String {
     let of_proxy = |proxy: ProxyId| {
-        let planned = plan(world, &proxy);
+        let planned = planned(world, &proxy);
         let versions: Vec<_> = match &planned.outcome {
             Outcome::Plan(plan) => {
                 envoy::resources(plan).into_iter().map(|it| (it.name, it.version)).collect()
