@@ -12,12 +12,18 @@ use tempfile::TempDir;
 pub(crate) struct Envoy {
     program: PathBuf,
     work_dir: TempDir,
+    version: (u32, u32),
 }
 
 impl Envoy {
     pub(crate) fn new(program: &Path) -> anyhow::Result<Self> {
         let work_dir = tempfile::tempdir().context("cannot make a temporary folder")?;
-        Ok(Self { program: program.to_owned(), work_dir })
+        Ok(Self { program: program.to_owned(), work_dir, version: version(program)? })
+    }
+
+    /// Major and minor.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        self.version
     }
 
     /// Where files may lie that a configuration refers to.
@@ -46,4 +52,17 @@ impl Envoy {
         ensure!(output.status.success(), "Envoy refuses it:\n{log}");
         Ok(log.into_owned())
     }
+}
+
+fn version(program: &Path) -> anyhow::Result<(u32, u32)> {
+    let output = Command::new(program).arg("--version").output();
+    let output = output.with_context(|| format!("cannot run {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // `… version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`
+    let (_, said) = text.split_once("version: ").unwrap_or_default();
+    let numbers = said.split('/').nth(1).and_then(|version| {
+        let mut numbers = version.split('.');
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    });
+    numbers.with_context(|| format!("{} does not say its version, but {text}", program.display()))
 }

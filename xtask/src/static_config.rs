@@ -91,8 +91,9 @@ fn clusters_named_in(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// Endpoints stand in their clusters and filters in their listeners, where Envoy validates them too.
-pub(crate) fn in_place(resources: &[Value]) -> anyhow::Result<Value> {
+/// Endpoints stand in their clusters and filters in their listeners, where Envoy validates them too; certificates are among the
+/// static `secrets`.
+pub(crate) fn in_place(resources: &[Value], secrets: &[Value]) -> anyhow::Result<Value> {
     let mut clusters = of_type(resources, CLUSTER)?;
     for (name, assignment) in of_type(resources, LOAD_ASSIGNMENT)? {
         let cluster =
@@ -101,10 +102,19 @@ pub(crate) fn in_place(resources: &[Value]) -> anyhow::Result<Value> {
     }
     let extensions = of_type(resources, EXTENSION)?;
     let mut listeners = of_type(resources, LISTENER)?;
-    for filter in listeners.values_mut().flat_map(filters) {
-        put_filter(filter, &extensions)?;
+    for listener in listeners.values_mut() {
+        for filter in listener["listener_filters"].as_array_mut().into_iter().flatten() {
+            put_filter(filter, &extensions)?;
+        }
+        for filter in filters(listener) {
+            put_filter(filter, &extensions)?;
+        }
     }
-    Ok(config(&untyped(clusters), &untyped(listeners)))
+    let mut config = config(&untyped(clusters), &untyped(listeners));
+    // A secret without a source is one of the static ones.
+    remove_everywhere(&mut config, "sds_config");
+    config["static_resources"]["secrets"] = secrets.into();
+    Ok(config)
 }
 
 /// The resources of one type, by name.
@@ -155,6 +165,17 @@ fn remove(object: &mut Value, field: &str) {
     }
 }
 
+pub(crate) fn remove_everywhere(value: &mut Value, field: &str) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove(field);
+            fields.values_mut().for_each(|value| remove_everywhere(value, field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_everywhere(item, field)),
+        _ => {}
+    }
+}
+
 fn config(clusters: &[Value], listeners: &[Value]) -> Value {
     json!({
         "node": { "id": "mesh.proxy", "cluster": "service" },
@@ -189,9 +210,10 @@ mod tests {
         vec![
             json!({ "@type": CLUSTER, "name": "backend", "type": "EDS", "eds_cluster_config": { "eds_config": { "ads": {} } } }),
             json!({ "@type": LOAD_ASSIGNMENT, "cluster_name": "backend", "endpoints": [{}] }),
-            json!({ "@type": LISTENER, "name": "in", "filter_chains": [{ "filters": [
-                { "name": "tcp:in", "config_discovery": { "type_urls": [tcp_proxy] } },
-            ] }] }),
+            json!({ "@type": LISTENER, "name": "in", "filter_chains": [{
+                "filters": [{ "name": "tcp:in", "config_discovery": { "type_urls": [tcp_proxy] } }],
+                "transport_socket": { "certificates": [{ "name": "mesh_ca", "sds_config": { "ads": {} } }] },
+            }] }),
             json!({ "@type": EXTENSION, "name": "tcp:in", "typed_config": { "@type": tcp_proxy, "cluster": "backend" } }),
         ]
     }
@@ -212,7 +234,7 @@ mod tests {
 
     #[test]
     fn in_place_refers_to_nothing() {
-        let config = in_place(&resources()).unwrap();
+        let config = in_place(&resources(), &[json!({ "name": "mesh_ca" })]).unwrap();
         let cluster = &config["static_resources"]["clusters"][0];
         let endpoints = json!({ "cluster_name": "backend", "endpoints": [{}] });
         assert_eq!(*cluster, json!({ "name": "backend", "type": "STATIC", "load_assignment": endpoints }));
@@ -221,6 +243,9 @@ mod tests {
             (filter.get("config_discovery"), &filter["typed_config"]["cluster"]),
             (None, &json!("backend"))
         );
+        let socket = &config["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"];
+        assert_eq!(*socket, json!({ "certificates": [{ "name": "mesh_ca" }] }));
+        assert_eq!(config["static_resources"]["secrets"], json!([{ "name": "mesh_ca" }]));
     }
 
     #[test]
@@ -256,7 +281,7 @@ mod tests {
         let without = |i: usize| {
             let mut resources = resources();
             resources.remove(i);
-            in_place(&resources).unwrap_err().to_string()
+            in_place(&resources, &[]).unwrap_err().to_string()
         };
         assert_eq!(without(0), "endpoints of backend, which is no cluster");
         assert_eq!(without(3), "no filter comes for tcp:in");

@@ -6,13 +6,17 @@ use model::Tags;
 
 use crate::{Cluster, ProxyPlan, Skipped, SkippedBecause, reader::Reader};
 
-#[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) plan: ProxyPlan,
     listened_on: BTreeSet<SocketAddr>,
 }
 
 impl Draft {
+    /// From a plan in which nothing listens yet.
+    pub(crate) fn new(plan: ProxyPlan) -> Self {
+        Self { plan, listened_on: BTreeSet::new() }
+    }
+
     /// Envoy refuses a second listener with the address of another, bound or not.
     pub(crate) fn listen_on(&mut self, address: SocketAddr) -> Result<(), SkippedBecause> {
         if self.listened_on.insert(address) { Ok(()) } else { Err(SkippedBecause::AddressTaken) }
@@ -38,7 +42,8 @@ impl Draft {
             return;
         }
         self.plan.endpoints.insert(name.to_owned(), reader.endpoints(&service, &tags));
-        self.plan.clusters.insert(name.to_owned(), Cluster::Service { service, tags });
+        let tls = self.plan.mtls.as_ref().and_then(|mtls| mtls.upstream(&service, reader));
+        self.plan.clusters.insert(name.to_owned(), Cluster::Service { service, tags, tls });
     }
 
     pub(crate) fn into_plan(self) -> ProxyPlan {

@@ -15,7 +15,7 @@ mod mesh_view;
 
 mod dataplane_view;
 mod endpoints;
-mod route_index;
+mod policy_index;
 
 mod canonical;
 
@@ -26,8 +26,10 @@ mod proxy_plan;
 mod draft;
 mod reader;
 
+mod access;
 mod catch_all;
 mod inbounds;
+mod mtls;
 mod outbounds;
 mod routes;
 
@@ -42,12 +44,14 @@ pub mod raw;
 
 mod descriptors;
 
+pub use access::{Access, AccessMode, PermittedSources};
 pub use announced::Announced;
 pub use check::check;
 pub use endpoints::{Endpoint, EndpointSet};
+pub use mtls::{Mtls, MtlsMode, UpstreamTls};
 pub use part::Part;
 pub use proxy_plan::{
-    Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Mtls, Outbound, Outcome, Planned,
+    Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Outbound, Outcome, Planned,
     ProxyPlan, Skipped, SkippedBecause, WeightedCluster, plan,
 };
 pub use world::{Change, World};

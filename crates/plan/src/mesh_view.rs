@@ -1,18 +1,18 @@
-//! One mesh, indexed for planning: by name, by service, by the service of a route's source.
+//! One mesh, indexed for planning: by name, by service, by the services that policies name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use model::{Key, Kind, Mesh, ProxyId, Spec, Tags, TrafficRoute};
+use model::{Key, Kind, Mesh, ProxyId, Spec, Tags, TrafficPermission, TrafficRoute};
 use rpds::RedBlackTreeMapSync;
 
 use crate::{
     EndpointSet, Part,
     dataplane_view::DataplaneView,
     endpoints::{EndpointChanges, ServiceEndpoints},
-    route_index::RouteIndex,
+    policy_index::PolicyIndex,
 };
 
 /// What is known of an entity by its name.
@@ -33,7 +33,10 @@ pub(crate) struct MeshView {
     dataplanes: RedBlackTreeMapSync<Arc<str>, Entity<DataplaneView>>,
     /// By the exact value of `service`. A service without endpoints is not in it.
     endpoints: RedBlackTreeMapSync<Arc<str>, ServiceEndpoints>,
-    routes: RouteIndex,
+    /// By the service of their sources.
+    routes: PolicyIndex<TrafficRoute>,
+    /// By the service of their destinations.
+    permissions: PolicyIndex<TrafficPermission>,
 }
 
 /// The last change of each entity of a mesh.
@@ -49,7 +52,8 @@ impl MeshView {
             settings: Entity::Unknown,
             dataplanes: RedBlackTreeMapSync::new_sync(),
             endpoints: RedBlackTreeMapSync::new_sync(),
-            routes: RouteIndex::default(),
+            routes: PolicyIndex::default(),
+            permissions: PolicyIndex::default(),
         }
     }
 
@@ -76,7 +80,15 @@ impl MeshView {
         &'a self,
         service: &str,
     ) -> impl Iterator<Item = (&'a str, &'a TrafficRoute)> {
-        self.routes.routes_from(service)
+        self.routes.of(service)
+    }
+
+    /// The permissions with a destination selector for this `service`, by name.
+    pub(crate) fn permissions_to<'a>(
+        &'a self,
+        service: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a TrafficPermission)> {
+        self.permissions.of(service)
     }
 
     /// Takes the changes over; the parts that have another content now.
@@ -100,8 +112,12 @@ impl MeshView {
                 (Kind::TrafficRoute, Some(Spec::TrafficRoute(it))) => {
                     parts.extend(self.put_route(&name, Some(it)));
                 }
+                (Kind::TrafficPermission, None) => parts.extend(self.put_permission(&name, None)),
+                (Kind::TrafficPermission, Some(Spec::TrafficPermission(it))) => {
+                    parts.extend(self.put_permission(&name, Some(it)));
+                }
                 // What no proxy acts on yet.
-                (Kind::ProxyTemplate | Kind::TrafficPermission | Kind::TrafficLog, _) => {}
+                (Kind::ProxyTemplate | Kind::TrafficLog, _) => {}
                 (_, Some(spec)) => {
                     debug_assert_eq!(spec.kind(), kind, "a change's spec is of its key's kind");
                 }
@@ -135,6 +151,7 @@ impl MeshView {
             && self.dataplanes.is_empty()
             && self.endpoints.is_empty()
             && self.routes.is_empty()
+            && self.permissions.is_empty()
     }
 
     fn put_settings(&mut self, next: Entity<Mesh>) -> Option<Part> {
@@ -164,6 +181,11 @@ impl MeshView {
     fn put_route(&mut self, name: &Arc<str>, next: Option<&TrafficRoute>) -> Vec<Part> {
         let part = |source_service| Part::Routes { mesh: self.name.clone(), source_service };
         self.routes.put(name, next).into_iter().map(part).collect()
+    }
+
+    fn put_permission(&mut self, name: &Arc<str>, next: Option<&TrafficPermission>) -> Vec<Part> {
+        let part = |destination_service| Part::Permissions { mesh: self.name.clone(), destination_service };
+        self.permissions.put(name, next).into_iter().map(part).collect()
     }
 
     fn put_endpoints(&mut self, service_changes: ServiceChanges) -> Vec<Part> {

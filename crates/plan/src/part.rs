@@ -16,6 +16,8 @@ pub enum Part {
     Endpoints { mesh: Arc<str>, service: Arc<str> },
     /// The TrafficRoutes of a mesh with a source selector for this `service`; `*` is those for any.
     Routes { mesh: Arc<str>, source_service: Arc<str> },
+    /// The TrafficPermissions of a mesh with a destination selector for this `service`; `*` is those for any.
+    Permissions { mesh: Arc<str>, destination_service: Arc<str> },
 }
 
 /// `Endpoints default/backend`, for logs and inspection.
@@ -26,6 +28,9 @@ impl fmt::Display for Part {
             Self::Dataplane(proxy) => write!(f, "{}", proxy.dataplane()),
             Self::Endpoints { mesh, service } => write!(f, "Endpoints {mesh}/{service}"),
             Self::Routes { mesh, source_service } => write!(f, "Routes {mesh}/{source_service}"),
+            Self::Permissions { mesh, destination_service } => {
+                write!(f, "Permissions {mesh}/{destination_service}")
+            }
         }
     }
 }

@@ -6,12 +6,12 @@ use std::{
     num::NonZeroU16,
 };
 
-use model::{Mesh, ProxyId, Tags};
+use model::{ProxyId, Tags};
 use serde::Serialize;
 
 use crate::{
-    Announced, EndpointSet, Part, World, catch_all, dataplane_view::DataplaneView, draft::Draft, inbounds,
-    mesh_view::Entity, outbounds, reader::Reader,
+    Access, Announced, EndpointSet, Mtls, Part, UpstreamTls, World, catch_all, dataplane_view::DataplaneView,
+    draft::Draft, inbounds, mesh_view::Entity, outbounds, reader::Reader,
 };
 
 /// All that one proxy should do. Serializes to what `inspect` shows, always the same for the same world.
@@ -41,16 +41,6 @@ pub struct ProxyPlan {
     pub skipped: Vec<Skipped>,
 }
 
-/// What the proxy is, and whom it trusts, by certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Mtls {
-    /// Its CA is the one that is trusted.
-    pub mesh: String,
-    /// Those that the proxy's certificate names. None: the Dataplane has no inbound, and the proxy no certificate.
-    pub services: BTreeSet<String>,
-}
-
 /// Where connections that no other listener takes go on to the address that they were meant for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,6 +57,9 @@ pub struct Inbound {
     pub service: Option<String>,
     pub listener: Listener,
     pub forwarding: Forwarding,
+    /// Who may connect; `None`: anybody, in plain text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 /// Connections of the workload to a service.
@@ -137,7 +130,12 @@ pub enum Cluster {
     /// The workload, on 127.0.0.1.
     Workload { port: NonZeroU16 },
     /// The endpoints of a service that have some further tags.
-    Service { service: String, tags: Tags },
+    Service {
+        service: String,
+        tags: Tags,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<UpstreamTls>,
+    },
     /// Has no endpoints and never gets any: connections are closed at once.
     Blackhole,
     /// Wherever a connection was going before it was redirected.
@@ -162,6 +160,8 @@ pub enum SkippedBecause {
     AddressTaken,
     /// An outbound names no service.
     NoService,
+    /// It would demand TLS, and the proxy has no certificate, because no inbound names a service.
+    NoCertificate,
 }
 
 /// What is to be done about a proxy.
@@ -199,27 +199,18 @@ fn decide(world: &World, proxy: &ProxyId, announced: &Announced, reads: &mut BTr
         (Entity::Present(_), Entity::Unknown) => Outcome::Unknown,
         (Entity::Present(mesh), Entity::Present(dataplane)) => {
             let mut reader = Reader::new(&proxy.mesh, view, reads);
-            let mut plan = plan_dataplane(dataplane, &mut reader);
-            plan.mtls = mtls(&proxy.mesh, mesh, dataplane);
-            plan.access_log_pipe.clone_from(&announced.access_log_pipe);
-            Outcome::Plan(plan)
+            let mtls = Mtls::new(&proxy.mesh, mesh, dataplane);
+            let access_log_pipe = announced.access_log_pipe.clone();
+            let draft = Draft::new(ProxyPlan { mtls, access_log_pipe, ..ProxyPlan::default() });
+            Outcome::Plan(plan_dataplane(dataplane, &mut reader, draft))
         }
     }
 }
 
-fn mtls(mesh: &str, settings: &Mesh, dataplane: &DataplaneView) -> Option<Mtls> {
-    if !settings.mtls_enabled() && !settings.mtls_permissive() {
-        return None;
-    }
-    let services = dataplane.services().into_iter().map(str::to_owned).collect();
-    Some(Mtls { mesh: mesh.to_owned(), services })
-}
-
 /// In the order in which names and addresses are given away: the proxy's own, the workload's, then the services'.
-fn plan_dataplane(dataplane: &DataplaneView, reader: &mut Reader<'_>) -> ProxyPlan {
-    let mut draft = Draft::default();
+fn plan_dataplane(dataplane: &DataplaneView, reader: &mut Reader<'_>, mut draft: Draft) -> ProxyPlan {
     catch_all::plan(dataplane, &mut draft);
-    inbounds::plan(dataplane, &mut draft);
+    inbounds::plan(dataplane, reader, &mut draft);
     outbounds::plan(dataplane, reader, &mut draft);
     draft.into_plan()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use model::{ANY_VALUE, Tags, TrafficRoute};
+use model::{ANY_VALUE, Tags, TrafficPermission, TrafficRoute};
 
 use crate::{EndpointSet, Part, mesh_view::MeshView};
 
@@ -34,5 +34,17 @@ impl<'a> Reader<'a> {
         self.reads
             .insert(Part::Routes { mesh: self.mesh.clone(), source_service: Arc::from(source_service) });
         self.view.routes_from(source_service)
+    }
+
+    /// The permissions with a destination selector for this `service`, by name.
+    pub(crate) fn permissions_to(
+        &mut self,
+        destination_service: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a TrafficPermission)> {
+        self.reads.insert(Part::Permissions {
+            mesh: self.mesh.clone(),
+            destination_service: Arc::from(destination_service),
+        });
+        self.view.permissions_to(destination_service)
     }
 }

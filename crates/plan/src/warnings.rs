@@ -3,16 +3,21 @@
 
 use model::{ANY_VALUE, SERVICE_TAG};
 
-use crate::{Cluster, Outbound, ProxyPlan, Skipped, SkippedBecause};
+use crate::{
+    AccessMode, Cluster, Inbound, Mtls, MtlsMode, Outbound, PermittedSources, ProxyPlan, Skipped,
+    SkippedBecause, envoy::SOURCES_WITH_A_CHAIN_MAX,
+};
 
 impl ProxyPlan {
     /// Everything that should be looked at, always in the same order.
     pub fn warnings(&self) -> Vec<String> {
+        let permissive = self.mtls.iter().filter_map(permissive);
         let skipped = self.skipped.iter().map(skipped);
+        let inbounds = self.inbounds.iter().filter_map(callers);
         let outbounds = self.outbounds.iter().filter_map(|outbound| self.sent_to_nobody(outbound));
         let clusters =
             self.clusters.iter().filter_map(|(name, cluster)| self.without_endpoints(name, cluster));
-        skipped.chain(outbounds).chain(clusters).collect()
+        permissive.chain(skipped).chain(inbounds).chain(outbounds).chain(clusters).collect()
     }
 
     fn sent_to_nobody(&self, outbound: &Outbound) -> Option<String> {
@@ -39,7 +44,7 @@ impl ProxyPlan {
     }
 
     fn without_endpoints(&self, name: &str, cluster: &Cluster) -> Option<String> {
-        let Cluster::Service { service, tags } = cluster else { return None };
+        let Cluster::Service { service, tags, .. } = cluster else { return None };
         if self.endpoints.get(name).is_some_and(|endpoints| endpoints.iter().len() > 0) {
             return None;
         }
@@ -58,6 +63,36 @@ impl ProxyPlan {
     }
 }
 
+fn permissive(Mtls { mode, mesh, .. }: &Mtls) -> Option<String> {
+    let next = match mode {
+        MtlsMode::Accepted => "mtls.enabled makes every proxy use it",
+        MtlsMode::Used => "it is demanded once mtls.permissive is taken away",
+        MtlsMode::Demanded => return None,
+    };
+    Some(format!(
+        "mesh {mesh}: mTLS is permissive, so inbounds take plain connections, too, and permissions refuse nobody; when every \
+         proxy has this, {next}"
+    ))
+}
+
+fn callers(inbound: &Inbound) -> Option<String> {
+    let access = inbound.access.as_ref().filter(|access| access.mode == AccessMode::Strict)?;
+    let PermittedSources { any, services } = access.sources();
+    let (name, service) = (&inbound.listener.name, inbound.service.as_deref().unwrap_or_default());
+    if !any && services.is_empty() {
+        return Some(format!(
+            "{name}: no TrafficPermission has {service} among its destinations, so everybody is refused; apply one that does"
+        ));
+    }
+    (services.len() > SOURCES_WITH_A_CHAIN_MAX).then(|| {
+        format!(
+            "{name}: {} services may call {service}, more than the {SOURCES_WITH_A_CHAIN_MAX} that are told apart, so each change \
+             of them drains the connections of all; permit * instead, or call from fewer services",
+            services.len()
+        )
+    })
+}
+
 fn skipped(Skipped { field, because }: &Skipped) -> String {
     let sentence = match because {
         SkippedBecause::BadInterface => {
@@ -66,6 +101,10 @@ fn skipped(Skipped { field, because }: &Skipped) -> String {
         }
         SkippedBecause::AddressTaken => {
             "an interface before it has the same address, so there is no listener for this one; give it another address"
+        }
+        SkippedBecause::NoCertificate => {
+            "the mesh has mTLS, and without an inbound that names a service there is no certificate for this proxy, so \
+             there is no listener; give it the tag service"
         }
         SkippedBecause::NoService => "it names no service, so there is no listener for it; name one",
     };

@@ -16,7 +16,7 @@ use envoy_types::pb::{
 
 use crate::Cluster;
 
-use super::{config_sources, endpoints, stat_names};
+use super::{config_sources, endpoints, stat_names, transport_sockets};
 
 const CONNECT_TIMEOUT: Duration = Duration { seconds: 5, nanos: 0 };
 
@@ -35,7 +35,8 @@ pub(super) fn cluster(name: &str, cluster: &Cluster) -> EnvoyCluster {
                 LocalityLbEndpoints { lb_endpoints: vec![workload], ..LocalityLbEndpoints::default() };
             EnvoyCluster { load_assignment: Some(assignment(name, vec![group])), ..common }
         }
-        Cluster::Service { .. } => EnvoyCluster {
+        Cluster::Service { service, tls, .. } => EnvoyCluster {
+            transport_socket: tls.as_ref().map(|tls| transport_sockets::upstream(tls, service)),
             eds_cluster_config: Some(EdsClusterConfig {
                 eds_config: Some(config_sources::ads()),
                 ..EdsClusterConfig::default()

@@ -11,16 +11,27 @@ use prost::Message;
 use serde_json::Value;
 
 use json::JsonError;
+use listeners::{InboundListener, InboundTls};
+use refusal_log::RefusalLog;
+use tcp_proxies::Connect;
+use tls_inspection::TlsInspection;
+use tls_secrets::TlsSecret;
 
-use crate::{Cluster, EndpointSet, Forwarding, Listener, ProxyPlan};
+use crate::{Access, Cluster, EndpointSet, Forwarding, Inbound, Listener, ProxyPlan};
 
 pub mod json;
 
 mod clusters;
 mod endpoints;
 mod listeners;
+mod rbac;
 mod tcp_proxies;
+mod tls_inspection;
 mod tls_secrets;
+
+mod identities;
+mod refusal_log;
+mod transport_sockets;
 
 mod sources;
 
@@ -31,8 +42,8 @@ mod stat_names;
 mod type_urls;
 mod versions;
 
+pub(crate) use listeners::SOURCES_WITH_A_CHAIN_MAX;
 pub use sources::Sources;
-use tls_secrets::TlsSecret;
 pub use tls_secrets::{IDENTITY_CERTIFICATE, MESH_CA};
 pub use versions::FORMAT;
 
@@ -54,29 +65,59 @@ enum Part {
     Cluster(Cluster),
     Endpoints(EndpointSet),
     Listener(Listener),
-    TcpProxy(Forwarding),
+    InboundListener(InboundListener),
+    TlsInspection(TlsInspection),
+    /// Of the listener of that name.
+    Rbac(String, Access),
+    TcpProxy(Forwarding, Connect),
     Secret(TlsSecret),
 }
 
-/// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name.
+/// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name. Certificates
+/// are not among them: a plan has none, only who needs one ([`Resource::identity_certificate`], [`Resource::mesh_ca`]).
 pub fn resources(plan: &ProxyPlan) -> Vec<Resource> {
     let clusters = plan.clusters.iter().map(|(name, it)| Resource::new(name, Part::Cluster(it.clone())));
     let endpoints = plan.endpoints.iter().map(|(name, it)| Resource::new(name, Part::Endpoints(it.clone())));
-    let by_name = listeners_by_name(plan);
-    let listeners = by_name.iter().map(|(name, (it, _))| Resource::new(name, Part::Listener((*it).clone())));
-    let tcp_proxies = by_name.iter().map(|(name, (_, forwarding))| {
-        Resource::new(&tcp_proxies::name(name), Part::TcpProxy((*forwarding).clone()))
-    });
-    clusters.chain(endpoints).chain(listeners).chain(tcp_proxies).collect()
+    let (mut listeners, mut extensions) = (BTreeMap::new(), BTreeMap::new());
+    for inbound in &plan.inbounds {
+        listeners
+            .insert(inbound.listener.name.as_str(), Part::InboundListener(inbound_listener(plan, inbound)));
+        extensions.extend(inbound_extensions(inbound));
+    }
+    if !plan.inbounds.is_empty() {
+        let inspection = if plan.mtls.is_some() { TlsInspection::On } else { TlsInspection::Off };
+        extensions.insert(tls_inspection::NAME.to_owned(), Part::TlsInspection(inspection));
+    }
+    let catch_all = plan.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
+    for (it, forwarding) in catch_all.chain(plan.outbounds.iter().map(|it| (&it.listener, &it.forwarding))) {
+        listeners.insert(&it.name, Part::Listener(it.clone()));
+        extensions.insert(tcp_proxies::name(&it.name), Part::TcpProxy(forwarding.clone(), Connect::AtOnce));
+    }
+    let listeners = listeners.into_iter().map(|(name, part)| Resource::new(name, part));
+    let extensions = extensions.into_iter().map(|(name, part)| Resource::new(&name, part));
+    clusters.chain(endpoints).chain(listeners).chain(extensions).collect()
 }
 
-/// Each with what becomes of its connections.
-fn listeners_by_name(plan: &ProxyPlan) -> BTreeMap<&str, (&Listener, &Forwarding)> {
-    let catch_all = plan.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
-    let inbounds = plan.inbounds.iter().map(|it| (&it.listener, &it.forwarding));
-    let outbounds = plan.outbounds.iter().map(|it| (&it.listener, &it.forwarding));
-    let listeners = catch_all.chain(inbounds).chain(outbounds);
-    listeners.map(|(listener, forwarding)| (listener.name.as_str(), (listener, forwarding))).collect()
+fn inbound_listener(plan: &ProxyPlan, inbound: &Inbound) -> InboundListener {
+    let refusals = plan.access_log_pipe.as_ref().map(|pipe| RefusalLog {
+        pipe: pipe.clone(),
+        destination: inbound.service.clone().unwrap_or_default(),
+    });
+    let tls = inbound.access.as_ref().map(|access| InboundTls {
+        mode: access.mode,
+        mesh: access.mesh.clone(),
+        sources: access.sources(),
+    });
+    InboundListener { listener: inbound.listener.clone(), refusals, tls }
+}
+
+fn inbound_extensions(inbound: &Inbound) -> impl Iterator<Item = (String, Part)> {
+    let listener = &inbound.listener.name;
+    let rbac = inbound.access.as_ref().map(|access| Part::Rbac(listener.clone(), access.clone()));
+    let connect = if rbac.is_some() { Connect::AfterHandshake } else { Connect::AtOnce };
+    let tcp_proxy = Part::TcpProxy(inbound.forwarding.clone(), connect);
+    let rbac = rbac.map(|rbac| (rbac::name(listener), rbac));
+    rbac.into_iter().chain([(tcp_proxies::name(listener), tcp_proxy)])
 }
 
 impl Resource {
@@ -98,7 +139,10 @@ impl Resource {
             Part::Cluster(it) => versions::version(type_url, name, it),
             Part::Endpoints(it) => versions::version(type_url, name, it.digest()),
             Part::Listener(it) => versions::version(type_url, name, it),
-            Part::TcpProxy(it) => versions::version(type_url, name, it),
+            Part::InboundListener(it) => versions::version(type_url, name, it),
+            Part::TlsInspection(it) => versions::version(type_url, name, it),
+            Part::Rbac(listener, it) => versions::version(type_url, name, &(listener, it)),
+            Part::TcpProxy(it, connect) => versions::version(type_url, name, &(it, connect)),
             Part::Secret(TlsSecret::Certificate { fingerprint, .. }) => fingerprint.clone(),
             Part::Secret(TlsSecret::Roots(it)) => versions::version(type_url, name, it),
         };
@@ -112,7 +156,10 @@ impl Resource {
             Part::Cluster(it) => clusters::cluster(&self.name, it).encode_to_vec(),
             Part::Endpoints(it) => endpoints::load_assignment(&self.name, it).encode_to_vec(),
             Part::Listener(it) => listeners::listener(it).encode_to_vec(),
-            Part::TcpProxy(it) => tcp_proxies::extension(&self.name, it).encode_to_vec(),
+            Part::InboundListener(it) => listeners::inbound(it).encode_to_vec(),
+            Part::TlsInspection(it) => tls_inspection::extension(*it).encode_to_vec(),
+            Part::Rbac(listener, it) => rbac::extension(&self.name, listener, it).encode_to_vec(),
+            Part::TcpProxy(it, connect) => tcp_proxies::extension(&self.name, it, *connect).encode_to_vec(),
             Part::Secret(it) => tls_secrets::secret(&self.name, it).encode_to_vec(),
         };
         message.into()
@@ -139,8 +186,8 @@ impl Part {
         match self {
             Self::Cluster(_) => type_urls::CLUSTER,
             Self::Endpoints(_) => type_urls::LOAD_ASSIGNMENT,
-            Self::Listener(_) => type_urls::LISTENER,
-            Self::TcpProxy(_) => type_urls::EXTENSION,
+            Self::Listener(_) | Self::InboundListener(_) => type_urls::LISTENER,
+            Self::TlsInspection(_) | Self::Rbac(..) | Self::TcpProxy(..) => type_urls::EXTENSION,
             Self::Secret(_) => type_urls::SECRET,
         }
     }

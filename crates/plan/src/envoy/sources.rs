@@ -21,6 +21,10 @@ pub struct Sources<'a> {
     routes_to: BTreeMap<&'a str, BTreeSet<&'a str>>,
     /// The route that decides what becomes of a listener's connections, by the name of its filter.
     route_of_filter: BTreeMap<String, &'a str>,
+    /// The permissions that say who may connect, by the name of the listener.
+    permissions_of: BTreeMap<&'a str, Vec<Key>>,
+    /// There when the mesh's mTLS has made any difference.
+    mesh_with_mtls: Option<Key>,
     /// The Dataplanes that have an endpoint of a cluster, by its name.
     dataplanes_of: BTreeMap<&'a str, Vec<Key>>,
 }
@@ -38,7 +42,19 @@ impl<'a> Sources<'a> {
             route_of_filter.insert(tcp_proxies::name(&outbound.listener.name), route);
         }
         let dataplanes_of = world.mesh(&proxy.mesh).map(|mesh| dataplanes_of(mesh, proxy, plan));
-        Self { proxy, routes_to, route_of_filter, dataplanes_of: dataplanes_of.unwrap_or_default() }
+        let permission = |name: &String| Key::new(Kind::TrafficPermission, proxy.mesh.clone(), name.as_str());
+        let with_access = plan.inbounds.iter().filter_map(|it| Some((&it.listener, it.access.as_ref()?)));
+        let permissions_of = with_access.map(|(listener, access)| {
+            (listener.name.as_str(), access.permissions.keys().map(permission).collect())
+        });
+        Self {
+            proxy,
+            routes_to,
+            route_of_filter,
+            permissions_of: permissions_of.collect(),
+            mesh_with_mtls: plan.mtls.as_ref().map(|_| Key::mesh(proxy.mesh.clone())),
+            dataplanes_of: dataplanes_of.unwrap_or_default(),
+        }
     }
 
     /// The keys of the users' resources that `resource`, which is one of the plan's, was made of: sorted, each once, and never
@@ -46,6 +62,7 @@ impl<'a> Sources<'a> {
     pub fn of(&self, resource: &Resource) -> Vec<Key> {
         let name = &*resource.name;
         match &*resource.part {
+            Part::Cluster(Cluster::Service { tls: Some(_), .. }) => self.and_mesh(self.of_cluster(name)),
             Part::Cluster(
                 Cluster::Workload { .. }
                 | Cluster::Service { .. }
@@ -58,7 +75,10 @@ impl<'a> Sources<'a> {
                 None => self.of_cluster(name),
             },
             Part::Listener(_) => self.with_routes([]),
-            Part::TcpProxy(_) => self.with_routes(self.route_of_filter.get(name).copied()),
+            Part::InboundListener(it) => self.of_access(&it.listener.name),
+            Part::Rbac(listener, _) => self.of_access(listener),
+            Part::TlsInspection(_) => self.and_mesh(self.with_routes([])),
+            Part::TcpProxy(..) => self.with_routes(self.route_of_filter.get(name).copied()),
             Part::Secret(TlsSecret::Certificate { .. }) => vec![self.mesh(), self.proxy.dataplane()],
             Part::Secret(TlsSecret::Roots(_)) => vec![self.mesh()],
         }
@@ -66,6 +86,17 @@ impl<'a> Sources<'a> {
 
     fn mesh(&self) -> Key {
         Key::mesh(self.proxy.mesh.clone())
+    }
+
+    /// What says who may connect to an inbound.
+    fn of_access(&self, listener: &str) -> Vec<Key> {
+        let permissions = self.permissions_of.get(listener).into_iter().flatten().cloned();
+        self.and_mesh(std::iter::once(self.proxy.dataplane()).chain(permissions).collect())
+    }
+
+    fn and_mesh(&self, keys: Vec<Key>) -> Vec<Key> {
+        let keys: BTreeSet<Key> = self.mesh_with_mtls.iter().cloned().chain(keys).collect();
+        keys.into_iter().collect()
     }
 
     /// Those who ask for it.
@@ -87,7 +118,7 @@ fn dataplanes_of<'a>(mesh: &MeshView, proxy: &ProxyId, plan: &'a ProxyPlan) -> B
     for (name, cluster) in &plan.clusters {
         match cluster {
             // `*` is no service, and has no endpoints.
-            Cluster::Service { service, tags } if service != ANY_VALUE => {
+            Cluster::Service { service, tags, .. } if service != ANY_VALUE => {
                 clusters.entry(service).or_default().push((name, tags));
             }
             Cluster::Service { .. }

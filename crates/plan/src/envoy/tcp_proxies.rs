@@ -4,14 +4,16 @@ use envoy_types::{
     pb::envoy::{
         config::core::v3::TypedExtensionConfig,
         extensions::filters::network::tcp_proxy::v3::{
-            TcpProxy,
+            TcpProxy, UpstreamConnectMode,
             tcp_proxy::{
                 ClusterSpecifier, WeightedCluster as EnvoyWeightedClusters, weighted_cluster::ClusterWeight,
             },
         },
     },
+    pb::google::protobuf::UInt32Value,
     util::pack_any,
 };
+use serde::Serialize;
 
 use crate::{Forwarding, WeightedCluster};
 
@@ -25,10 +27,29 @@ pub(super) fn name(listener: &str) -> String {
     format!("tcp:{listener}")
 }
 
-pub(super) fn extension(name: &str, forwarding: &Forwarding) -> TypedExtensionConfig {
+/// When the workload, or the next proxy, is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Connect {
+    AtOnce,
+    /// Over TLS not before the handshake is done, so that a workload never sees a connection that is refused. A plain one at
+    /// once.
+    AfterHandshake,
+}
+
+/// What a client may send with its handshake before it is connected on, in bytes.
+const EARLY_DATA_MAX: UInt32Value = UInt32Value { value: 64 << 10 };
+
+pub(super) fn extension(name: &str, forwarding: &Forwarding, connect: Connect) -> TypedExtensionConfig {
+    let (mode, early_data) = match connect {
+        Connect::AtOnce => (UpstreamConnectMode::Immediate, None),
+        Connect::AfterHandshake => (UpstreamConnectMode::OnDownstreamTlsHandshake, Some(EARLY_DATA_MAX)),
+    };
     let tcp_proxy = TcpProxy {
         stat_prefix: stat_names::sanitized(&forwarding.stat_prefix),
         cluster_specifier: Some(cluster_specifier(&forwarding.clusters)),
+        upstream_connect_mode: mode.into(),
+        max_early_data_bytes: early_data,
         ..TcpProxy::default()
     };
     TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack_any(tcp_proxy)) }

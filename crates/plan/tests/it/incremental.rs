@@ -127,10 +127,15 @@ fn random_change(rng: &mut Rng) -> Change {
     let mesh = pick(rng, &MESHES);
     match (rng.u8(0..10), rng.bool()) {
         (0, true) => deleted(Kind::Mesh, mesh, mesh),
-        (0, false) => fixture::change(json!({ "type": "Mesh", "name": mesh })),
+        (0, false) => {
+            let mtls = json!({ "enabled": rng.u8(0..3) > 0, "permissive": rng.bool() });
+            fixture::change(json!({ "type": "Mesh", "name": mesh, "mtls": mtls }))
+        }
         (1..=6, true) | (1, false) => fixture::change(random_dataplane(rng, mesh)),
         (2, false) => deleted(Kind::Dataplane, mesh, pick(rng, &PROXIES)),
         (3, false) => deleted(Kind::TrafficRoute, mesh, pick(rng, &PROXIES)),
+        (4, false) => deleted(Kind::TrafficPermission, mesh, pick(rng, &PROXIES)),
+        (5 | 6, false) => fixture::change(random_permission(rng, mesh)),
         _ => fixture::change(random_route(rng, mesh)),
     }
 }
@@ -159,10 +164,6 @@ fn random_dataplane(rng: &mut Rng, mesh: &str) -> Value {
 }
 
 fn random_route(rng: &mut Rng, mesh: &str) -> Value {
-    let selector = |rng: &mut Rng| {
-        let service = if rng.u8(0..3) == 0 { "*" } else { pick(rng, &SERVICES) };
-        json!({ "match": { "service": service } })
-    };
     let share = |rng: &mut Rng| {
         let mut destination = json!({ "service": pick(rng, &SERVICES) });
         if rng.bool() {
@@ -174,10 +175,25 @@ fn random_route(rng: &mut Rng, mesh: &str) -> Value {
         "type": "TrafficRoute",
         "mesh": mesh,
         "name": pick(rng, &PROXIES),
-        "sources": some(rng, selector),
-        "destinations": some(rng, selector),
+        "sources": some(rng, random_selector),
+        "destinations": some(rng, random_selector),
         "conf": some(rng, share),
     })
+}
+
+fn random_permission(rng: &mut Rng, mesh: &str) -> Value {
+    json!({
+        "type": "TrafficPermission",
+        "mesh": mesh,
+        "name": pick(rng, &PROXIES),
+        "sources": some(rng, random_selector),
+        "destinations": some(rng, random_selector),
+    })
+}
+
+fn random_selector(rng: &mut Rng) -> Value {
+    let service = if rng.u8(0..3) == 0 { "*" } else { pick(rng, &SERVICES) };
+    json!({ "match": { "service": service } })
 }
 
 fn some(rng: &mut Rng, item: impl Fn(&mut Rng) -> Value) -> Vec<Value> {

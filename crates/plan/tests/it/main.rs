@@ -3,6 +3,7 @@
 mod bootstraps;
 mod cases;
 mod incremental;
+mod mtls;
 mod parts;
 mod raw;
 mod raw_judgement;

@@ -1,0 +1,75 @@
+//! Whom an inbound refuses in the TLS handshake: one JSON object a line into the FIFO that kuma-dp reads.
+//!
+//! Such a connection reaches no filter, so it is the listener that logs it. JSON, because a certificate says what a stranger
+//! likes, line breaks too: no text of his becomes a line or a target of its own.
+
+use std::collections::HashMap;
+
+use envoy_types::{
+    pb::{
+        envoy::{
+            config::{
+                accesslog::v3::{
+                    AccessLog, AccessLogFilter, ExtensionFilter, access_log,
+                    access_log_filter::FilterSpecifier, extension_filter,
+                },
+                core::v3::{SubstitutionFormatString, substitution_format_string::Format},
+            },
+            extensions::access_loggers::{
+                file::v3::{FileAccessLog, file_access_log::AccessLogFormat},
+                filters::cel::v3::ExpressionFilter,
+            },
+        },
+        google::protobuf::{Struct, Value, value::Kind},
+    },
+    util::pack_any,
+};
+use serde::Serialize;
+
+/// Where refusals go, and what is said of the inbound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct RefusalLog {
+    pub(super) pipe: String,
+    /// The service that was called.
+    pub(super) destination: String,
+}
+
+/// Connections whose handshake has failed, and no others.
+const REFUSED: &str = "has(connection.transport_failure_reason)";
+
+pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
+    let fields = [
+        ("target", "refused".to_owned()),
+        ("inbound", literally(listener)),
+        ("destination", literally(&log.destination)),
+        ("source", "%DOWNSTREAM_PEER_URI_SAN%".to_owned()),
+        ("address", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%".to_owned()),
+        ("reason", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%".to_owned()),
+    ];
+    let fields =
+        fields.map(|(name, format)| (name.to_owned(), Value { kind: Some(Kind::StringValue(format)) }));
+    let file = FileAccessLog {
+        path: log.pipe.clone(),
+        access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {
+            format: Some(Format::JsonFormat(Struct { fields: HashMap::from(fields) })),
+            ..SubstitutionFormatString::default()
+        })),
+    };
+    let refused = ExtensionFilter {
+        name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+        config_type: Some(extension_filter::ConfigType::TypedConfig(pack_any(ExpressionFilter {
+            expression: REFUSED.to_owned(),
+            ..ExpressionFilter::default()
+        }))),
+    };
+    AccessLog {
+        name: "refused".to_owned(),
+        filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::ExtensionFilter(refused)) }),
+        config_type: Some(access_log::ConfigType::TypedConfig(pack_any(file))),
+    }
+}
+
+/// As a format that stands for this text.
+fn literally(text: &str) -> String {
+    text.replace('%', "%%")
+}

@@ -1,0 +1,141 @@
+//! What mTLS may change in what Envoy is told, and what it must not: whatever Envoy finds changed in a listener costs
+//! connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{World, envoy};
+use serde_json::Value;
+
+use crate::fixture::{changes, proxy_plan, world};
+
+const BACKEND: &str = "
+- type: Dataplane
+  mesh: default
+  name: backend-1
+  networking:
+    inbound: [{ interface: '10.0.0.1:80:8080', tags: { service: backend } }]
+";
+
+fn with_mesh(mtls: &str) -> World {
+    world(&format!("[{{ type: Mesh, name: default, mtls: {mtls} }}]")).apply(changes(BACKEND)).0
+}
+
+fn permit(world: &World, name: &str, sources: &[&str]) -> World {
+    let sources: Vec<_> =
+        sources.iter().map(|service| format!("{{ match: {{ service: '{service}' }} }}")).collect();
+    let permission = format!(
+        "[{{ type: TrafficPermission, mesh: default, name: {name}, sources: [{}], \
+         destinations: [{{ match: {{ service: backend }} }}] }}]",
+        sources.join(", ")
+    );
+    world.apply(changes(&permission)).0
+}
+
+/// The inbound's listener, as its Envoy is told.
+fn listener(world: &World) -> Value {
+    let resources = envoy::resources(&proxy_plan(world, "backend-1"));
+    let listener =
+        resources.iter().find(|it| &*it.name == "inbound:10.0.0.1:80").expect("there is a listener");
+    listener.to_json().expect("what was encoded is of its type")
+}
+
+fn chains(listener: &Value) -> BTreeSet<String> {
+    let chains = listener["filter_chains"].as_array().expect("a listener has chains");
+    chains.iter().map(ToString::to_string).collect()
+}
+
+/// The identities that are let in by each chain, by the name under which its clients call; `None`: all other names.
+fn let_in(world: &World) -> BTreeMap<Option<String>, Vec<String>> {
+    let listener = listener(world);
+    let chains = listener["filter_chains"].as_array().expect("a listener has chains").iter();
+    let of_chain = |chain: &Value| {
+        let name = chain["filter_chain_match"]["server_names"][0].as_str().map(str::to_owned);
+        let common = &chain["transport_socket"]["typed_config"]["common_tls_context"];
+        let validation = &common["combined_validation_context"]["default_validation_context"];
+        let matchers =
+            validation["match_typed_subject_alt_names"].as_array().expect("never nobody in particular");
+        (name, matchers.iter().map(|it| it["matcher"].to_string()).collect())
+    };
+    chains.filter(|chain| chain["transport_socket"].is_object()).map(of_chain).collect()
+}
+
+#[test]
+fn a_grant_adds_a_chain_and_leaves_those_of_other_sources_as_they_are() {
+    let before = permit(&with_mesh("{ enabled: true }"), "a", &["web", "mobile"]);
+    let after = permit(&before, "b", &["batch", "web"]);
+    let (before, after) = (chains(&listener(&before)), chains(&listener(&after)));
+    // The last chain knows all of them, and is the only one that changes.
+    assert_eq!((before.len(), after.len(), before.intersection(&after).count()), (3, 4, 2));
+}
+
+#[test]
+fn a_revocation_takes_the_chain_of_that_source_and_no_other() {
+    let before = permit(&with_mesh("{ enabled: true }"), "a", &["web", "mobile"]);
+    let after = permit(&before, "a", &["mobile"]);
+    let (before, after) = (chains(&listener(&before)), chains(&listener(&after)));
+    assert_eq!((after.len(), before.intersection(&after).count()), (2, 1));
+}
+
+#[test]
+fn naming_a_source_that_any_source_includes_changes_no_chain_that_is_there() {
+    let before = permit(&with_mesh("{ enabled: true }"), "all", &["*"]);
+    let after = permit(&before, "web", &["web"]);
+    let (before, after) = (chains(&listener(&before)), chains(&listener(&after)));
+    assert!(before.is_subset(&after));
+}
+
+#[test]
+fn by_which_permission_a_source_comes_is_nothing_to_the_listener() {
+    let before = permit(&with_mesh("{ enabled: true }"), "a", &["web"]);
+    let after = permit(&before, "b", &["web"]);
+    assert_eq!(listener(&before), listener(&after));
+}
+
+/// Each step from plain to strict and back leaves the chains of those who may stay, and all else of the listener.
+#[test]
+fn but_for_its_chains_an_inbound_is_the_same_with_and_without_mtls() {
+    let modes = ["{}", "{ permissive: true }", "{ enabled: true, permissive: true }", "{ enabled: true }"];
+    let listeners = modes.map(|mtls| listener(&permit(&with_mesh(mtls), "a", &["web"])));
+    let [plain, accepted, used, demanded] = &listeners;
+    assert_eq!(accepted, used, "what others do is nothing to an inbound");
+    assert!(chains(plain).is_subset(&chains(accepted)), "plain connections stay");
+    let staying: Vec<_> = chains(used).intersection(&chains(demanded)).cloned().collect();
+    assert_eq!((staying.len(), staying[0].contains("spiffe://default/web")), (1, true));
+    let without_chains = listeners.clone().map(|mut listener| {
+        listener["filter_chains"].take();
+        listener
+    });
+    assert!(without_chains.iter().all(|it| it == &without_chains[0]), "{without_chains:#?}");
+}
+
+#[test]
+fn nobody_is_let_in_without_a_permission_and_everybody_where_it_is_permissive() {
+    let nobody = let_in(&with_mesh("{ enabled: true }"));
+    assert_eq!(nobody, [(None, vec![r#"{"exact":"spiffe://default/"}"#.to_owned()])].into());
+    let everybody = let_in(&with_mesh("{ permissive: true }"));
+    assert_eq!(everybody, [(None, vec![r#"{"prefix":"spiffe://default/"}"#.to_owned()])].into());
+}
+
+#[test]
+fn above_256_sources_there_is_one_chain_for_all_and_a_warning() {
+    for (sources, chains) in [(256, 257), (257, 1)] {
+        let services: Vec<_> = (0..sources).map(|i| format!("service-{i}")).collect();
+        let services: Vec<_> = services.iter().map(String::as_str).collect();
+        let world = permit(&with_mesh("{ enabled: true }"), "many", &services);
+        let let_in = let_in(&world);
+        assert_eq!((let_in.len(), let_in[&None].len()), (chains, sources));
+        let warnings = proxy_plan(&world, "backend-1").warnings();
+        assert_eq!(warnings.iter().any(|it| it.contains("more than the 256")), sources > 256, "{warnings:?}");
+    }
+}
+
+/// What is no service proves nothing, so it lets nobody in, though it could not be written.
+#[test]
+fn a_source_that_is_more_than_a_service_lets_nobody_in() {
+    let permission = "[{ type: TrafficPermission, mesh: default, name: odd,
+        sources: [{ match: {} }, { match: { service: web, version: v1 } }, { match: { version: v1 } }],
+        destinations: [{ match: { service: backend } }] }]";
+    let (world, _) = with_mesh("{ enabled: true }").apply(changes(permission));
+    assert_eq!(let_in(&world).len(), 1);
+    assert_eq!(let_in(&world), let_in(&with_mesh("{ enabled: true }")));
+}
