@@ -9,32 +9,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SecureRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-};
+use rcgen::{DistinguishedName, DnType, ExtendedKeyUsagePurpose, PublicKeyData, SanType};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use zeroize::Zeroizing;
 
 use crate::seal::{SealError, SecretsKey};
+use crate::x509::{CaName, CertificateError, Leaf, Life, SigningCa, generate_key, sha256};
 use crate::{CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME};
 
-const DAY: Duration = Duration::from_hours(24);
-const CA_LIFE: Duration = DAY.saturating_mul(3650);
-const SERVER_LIFE: Duration = DAY.saturating_mul(30);
-
-/// Certificates start an hour back, because a client's clock may be behind ours.
-const BACKDATED: Duration = Duration::from_hours(1);
-
-const CERTIFICATE_BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+const SERVER_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// Why the CA could not be made, kept, read back, or sign.
 #[derive(Debug, thiserror::Error)]
@@ -52,21 +39,16 @@ pub enum AuthorityError {
     NotOneCertificate { found: usize },
     #[error("the PEM text of the CA certificate does not read: copy the file again")]
     BadPem,
-    #[error("the machine's clock is out of the range of certificates: set it right")]
-    TimeOutOfRange,
-    #[error("the certificate could not be made: {0}")]
-    Certificate(#[from] rcgen::Error),
-    #[error("the operating system gave no random bytes, so no key or certificate was made: try again")]
-    NoRandomness,
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
 /// The CA certificate of a control plane with its key. The key leaves it sealed only.
 pub struct ControlPlaneCa {
-    certificate_pem: String,
+    ca: SigningCa,
     fingerprint: String,
-    issuer: Issuer<'static, KeyPair>,
 }
 
 /// What a server shows: made at every start, renewed while it runs, never kept.
@@ -86,55 +68,30 @@ impl ControlPlaneCa {
     pub fn generate(rng: &dyn SecureRandom, now: SystemTime) -> Result<Self, AuthorityError> {
         let key = generate_key(rng)?;
         let fingerprint = fingerprint(&key.subject_public_key_info());
-
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
+        let mut subject = DistinguishedName::new();
         // Part of the fingerprint, so that two CAs of one control plane (during a rotation) have different names.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("kuma control plane {}", &fingerprint[..8]));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.serial_number = Some(random_serial(rng)?);
-        params.not_before = certificate_time(now.checked_sub(BACKDATED))?;
-        params.not_after = certificate_time(now.checked_add(CA_LIFE))?;
-        let certificate_pem = params.self_signed(&key)?.pem();
-
-        Ok(Self { certificate_pem, fingerprint, issuer: Issuer::new(params, key) })
+        subject.push(DnType::CommonName, format!("kuma control plane {}", &fingerprint[..8]));
+        let name = CaName { subject, alternative_names: Vec::new() };
+        Ok(Self { ca: SigningCa::generate(key, name, now, rng)?, fingerprint })
     }
 
     /// The CA as it is kept among the store's secrets.
     pub fn seal(&self, key: &SecretsKey, rng: &dyn SecureRandom) -> Result<Vec<u8>, AuthorityError> {
-        // The key's PEM goes first, the certificate's follows.
-        let mut bundle = Zeroizing::new(self.issuer.key().serialize_pem());
-        bundle.push_str(&self.certificate_pem);
-        Ok(key.seal(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, bundle.as_bytes(), rng)?)
+        Ok(key.seal(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, self.ca.print().as_bytes(), rng)?)
     }
 
     /// Opens what [`seal`](Self::seal) made.
     pub fn open(sealed: &[u8], key: &SecretsKey) -> Result<Self, AuthorityError> {
         let damaged = |part| AuthorityError::Damaged { part };
         let bundle = key.open(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME, sealed)?;
-        let certificate_pem = std::str::from_utf8(&bundle)
-            .ok()
-            .and_then(|text| text.find(CERTIFICATE_BEGINS).map(|at| text[at..].to_owned()))
-            .ok_or_else(|| damaged("certificate"))?;
-
-        let key_der = PrivatePkcs8KeyDer::from_pem_slice(&bundle).map_err(|_| damaged("key"))?;
-        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key_der, &PKCS_ECDSA_P256_SHA256)
-            .map_err(|_| damaged("key"))?;
-        let certificate = CertificateDer::from_pem_slice(&bundle).map_err(|_| damaged("certificate"))?;
-        let fingerprint = fingerprint(&key.subject_public_key_info());
-        if certificate_fingerprint(&certificate).map_err(|_| damaged("certificate"))? != fingerprint {
-            return Err(damaged("pair of key and certificate"));
-        }
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|_| damaged("certificate"))?;
-        Ok(Self { certificate_pem, fingerprint, issuer })
+        let text = std::str::from_utf8(&bundle).map_err(|_| damaged("certificate"))?;
+        let ca = SigningCa::read(text).map_err(damaged)?;
+        Ok(Self { fingerprint: URL_SAFE_NO_PAD.encode(ca.key_digest()), ca })
     }
 
     /// The CA certificate in PEM: what clients pin.
     pub fn certificate_pem(&self) -> &str {
-        &self.certificate_pem
+        self.ca.certificate_pem()
     }
 
     /// The `ca` claim of tokens: the SHA-256 of the CA's SubjectPublicKeyInfo, in base64url without padding.
@@ -149,26 +106,16 @@ impl ControlPlaneCa {
         now: SystemTime,
         rng: &dyn SecureRandom,
     ) -> Result<ServerCertificate, AuthorityError> {
-        let life = Life::of_server(now)?;
-        let key = generate_key(rng)?;
-
-        let mut params = CertificateParams::default();
-        // No subject: names in it have not counted since RFC 6125, and without it the alternative names are critical
-        // (RFC 5280, 4.1.2.6).
-        params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = alternative_names(names)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        params.serial_number = Some(random_serial(rng)?);
-        params.not_before = certificate_time(Some(life.not_before))?;
-        params.not_after = certificate_time(Some(life.not_after))?;
-        let certificate: Certificate = params.signed_by(&key, &self.issuer)?;
-
+        let life = Life::of(SERVER_LIFE, now)?;
+        let leaf = Leaf {
+            alternative_names: alternative_names(names)?,
+            usages: vec![ExtendedKeyUsagePurpose::ServerAuth],
+            life,
+        };
+        let signed = self.ca.sign(leaf, rng)?;
         Ok(ServerCertificate {
-            chain: vec![certificate.der().clone()],
-            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            chain: vec![signed.certificate.der().clone()],
+            key: PrivatePkcs8KeyDer::from(signed.key.serialize_der()).into(),
             not_before: life.not_before,
             not_after: life.not_after,
             renew_at: life.renew_at,
@@ -209,51 +156,6 @@ pub fn spki_fingerprint(certificate_pem: &str) -> Result<String, AuthorityError>
     }
 }
 
-/// The times of a server certificate, in whole seconds as certificates have them.
-struct Life {
-    not_before: SystemTime,
-    not_after: SystemTime,
-    renew_at: SystemTime,
-}
-
-impl Life {
-    fn of_server(now: SystemTime) -> Result<Self, AuthorityError> {
-        let seconds =
-            now.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| AuthorityError::TimeOutOfRange)?.as_secs();
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let at = |time: Option<SystemTime>| time.ok_or(AuthorityError::TimeOutOfRange);
-        Ok(Self {
-            not_before: at(now.checked_sub(BACKDATED))?,
-            not_after: at(now.checked_add(SERVER_LIFE))?,
-            renew_at: at(now.checked_add(SERVER_LIFE * 2 / 3))?,
-        })
-    }
-}
-
-/// aws-lc draws keys from its own generator and takes `rng` for form's sake; it is an argument here, too, so that no
-/// caller forgets where randomness comes from.
-fn generate_key(rng: &dyn SecureRandom) -> Result<KeyPair, AuthorityError> {
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, rng)
-        .map_err(|_| AuthorityError::NoRandomness)?;
-    let der = PrivatePkcs8KeyDer::from(document.as_ref());
-    Ok(KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)?)
-}
-
-/// RFC 5280, 4.1.2.2: positive, unpredictable, at most 20 octets.
-fn random_serial(rng: &dyn SecureRandom) -> Result<SerialNumber, AuthorityError> {
-    let mut serial = [0; 16];
-    rng.fill(&mut serial).map_err(|_| AuthorityError::NoRandomness)?;
-    serial[0] = serial[0] & 0x7F | 0x40;
-    Ok(SerialNumber::from_slice(&serial))
-}
-
-fn certificate_time(time: Option<SystemTime>) -> Result<OffsetDateTime, AuthorityError> {
-    time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .ok_or(AuthorityError::TimeOutOfRange)
-}
-
 /// Each name once, in the order given.
 fn alternative_names(names: &[String]) -> Result<Vec<SanType>, AuthorityError> {
     let mut seen = BTreeSet::new();
@@ -282,5 +184,5 @@ fn certificate_fingerprint(certificate: &CertificateDer<'_>) -> Result<String, A
 }
 
 fn fingerprint(subject_public_key_info: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, subject_public_key_info))
+    URL_SAFE_NO_PAD.encode(sha256(subject_public_key_info))
 }

@@ -2,5 +2,7 @@
 
 mod authority;
 mod handshake;
+mod mesh_cas;
 mod token_ids;
 mod tokens;
+mod workload;
