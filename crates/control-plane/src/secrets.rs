@@ -54,7 +54,7 @@ pub async fn open(
     rng: &dyn SecureRandom,
     now: SystemTime,
 ) -> Result<Secrets, SecretsError> {
-    let key = secrets_key(&**store, key_path, rng).await?;
+    let key = secrets_key(&**store, key_path, rng)?;
     let ca = control_plane_ca(&**store, &key, rng, now)
         .await
         .map_err(|error| error.or_at(|reason| SecretsError::Ca { path: key_path.to_owned(), reason }))?;
@@ -143,12 +143,8 @@ async fn renew_admin_token(work_dir: PathBuf, mut keyrings: watch::Receiver<Arc<
 }
 
 /// A key is made only for a store that has no secrets yet: under a new key the old ones would be lost.
-async fn secrets_key(
-    store: &dyn Store,
-    path: &Path,
-    rng: &dyn SecureRandom,
-) -> Result<SecretsKey, SecretsError> {
-    let has_secrets = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await?.is_some();
+fn secrets_key(store: &dyn Store, path: &Path, rng: &dyn SecureRandom) -> Result<SecretsKey, SecretsError> {
+    let has_secrets = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).is_some();
     let missing = matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound);
     if has_secrets && missing {
         return Err(SecretsError::KeyMissing { path: path.to_owned() });
@@ -181,7 +177,7 @@ async fn control_plane_ca(
     rng: &dyn SecureRandom,
     now: SystemTime,
 ) -> Result<ControlPlaneCa, Failure<AuthorityError>> {
-    let known = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME).await.map_err(Failure::Store)?;
+    let known = store.secret(CONTROL_PLANE_CA, CONTROL_PLANE_CA_NAME);
     let sealed = if let Some(sealed) = known {
         sealed
     } else {

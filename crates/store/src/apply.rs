@@ -10,8 +10,8 @@ use model::{DataplaneInsight, Key, Kind, Spec};
 use rpds::RedBlackTreeMapSync;
 
 use crate::{
-    Change, Committed, Entry, Outcome, Precondition, Present, Revision, StoreError, Transaction, Write,
-    tokens::TokenEffects,
+    Change, Committed, Entry, Outcome, Precondition, Present, Revision, Sealed, StoreError, Transaction,
+    Write, tokens::TokenEffects,
 };
 
 /// All that is kept. Cheap to clone: the maps are persistent.
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct State {
     pub(crate) present: Present,
     /// Sealed; few, so they are kept in memory and can be read while the disk is away.
-    pub(crate) secrets: RedBlackTreeMapSync<SecretKey, Arc<[u8]>>,
+    pub(crate) secrets: RedBlackTreeMapSync<SecretKey, Sealed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl State {
     pub(crate) fn secrets_of<'a>(
         &'a self,
         scope: &'a str,
-    ) -> impl Iterator<Item = (&'a SecretKey, &'a Arc<[u8]>)> {
+    ) -> impl Iterator<Item = (&'a SecretKey, &'a Sealed)> {
         let first = SecretKey { scope: scope.into(), name: "".into() };
         self.secrets.range(first..).take_while(move |(key, _)| &*key.scope == scope)
     }
@@ -113,19 +113,36 @@ pub(crate) fn put_secret_if_absent(
     state: &mut State,
     effects: &mut Effects,
     key: SecretKey,
-    sealed: Vec<u8>,
-) -> Result<Vec<u8>, StoreError> {
+    sealed: Sealed,
+) -> Result<Sealed, StoreError> {
     if let Some(mesh) = key.scope.strip_prefix(MESH_SECRETS)
         && state.present.get(&Key::mesh(mesh)).is_none()
     {
         return Err(StoreError::Precondition(Precondition::Exists(Key::mesh(mesh))));
     }
     if let Some(there) = state.secrets.get(&key) {
-        return Ok(there.to_vec());
+        return Ok(there.clone());
     }
-    state.secrets.insert_mut(key.clone(), sealed.as_slice().into());
+    state.secrets.insert_mut(key.clone(), sealed.clone());
     effects.secrets.insert(key);
     Ok(sealed)
+}
+
+/// See [`crate::Store::replace_secret`].
+pub(crate) fn replace_secret(
+    state: &mut State,
+    effects: &mut Effects,
+    key: SecretKey,
+    before: &Sealed,
+    after: Sealed,
+) -> Option<Revision> {
+    if state.secrets.get(&key) != Some(before) {
+        return None;
+    }
+    state.secrets.insert_mut(key.clone(), after);
+    effects.secrets.insert(key);
+    state.present.revision.number += 1;
+    Some(state.present.revision)
 }
 
 /// # Panics

@@ -15,6 +15,7 @@ mod memory;
 mod present;
 mod published;
 mod rehearsal;
+mod sealed;
 mod tag_index;
 mod tokens;
 mod transaction;
@@ -30,18 +31,15 @@ pub use history::Retention;
 pub use memory::MemoryStore;
 pub use present::{Entry, Present};
 pub use rehearsal::{Rehearsal, rehearse};
+pub use sealed::Sealed;
 pub use tokens::{
-    REVOCATIONS_MAX, Revocation, Sealed, TOKEN_KEYS_MAX, TokenChange, TokenKey, TokenOutcome, Tokens,
-    TokensChanged,
+    REVOCATIONS_MAX, Revocation, TOKEN_KEYS_MAX, TokenChange, TokenKey, TokenOutcome, Tokens, TokensChanged,
 };
 pub use transaction::{Change, Committed, NotARevision, Outcome, Precondition, Revision, Transaction, Write};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Secrets of one scope: name and sealed bytes.
-pub type NamedSecrets = Vec<(String, Vec<u8>)>;
-
-/// What every backend can do. `commit`, secrets and insights may wait for a disk; nothing else does.
+/// What every backend can do. What is written may wait for a disk; nothing else does.
 pub trait Store: Send + Sync + 'static {
     /// Everything as of the latest revision that this process has acknowledged or heard of. Cheap: one `Arc`.
     fn present(&self) -> Arc<Present>;
@@ -60,21 +58,32 @@ pub trait Store: Send + Sync + 'static {
     /// The number of the latest revision. Receivers coalesce by nature: whoever is slow simply sees a later one.
     fn revisions(&self) -> watch::Receiver<u64>;
 
-    /// A sealed secret, or `None`. Secrets have no revision and are in no list, change or log.
-    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+    /// A sealed secret, or `None`, as of the latest write that this process has acknowledged or heard of.
+    fn secret(&self, scope: &str, name: &str) -> Option<Sealed>;
 
     /// The names and sealed secrets of a scope, by name.
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>>;
+    fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)>;
 
     /// Keeps a sealed secret, unless there is one of that scope and name already: then that one is returned, and of
     /// two that try at once both get the same. What a mesh's scope ([`mesh_secrets`]) holds goes with the mesh, so it
-    /// is refused ([`StoreError::Precondition`]) while there is no such Mesh.
+    /// is refused ([`StoreError::Precondition`]) while there is no such Mesh. It takes no revision: whoever
+    /// waits for a first secret has to be told by whoever puts it.
     fn put_secret_if_absent(
         &self,
         scope: &str,
         name: &str,
         sealed: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Sealed, StoreError>>;
+
+    /// Puts `after` in the place of the secret that is `before`, as one revision, durable when this returns. `None`: there is
+    /// another, or none, and nothing was written; whoever wants to change it has to look at it again.
+    fn replace_secret(
+        &self,
+        scope: &str,
+        name: &str,
+        before: Sealed,
+        after: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Option<Revision>, StoreError>>;
 
     /// Changes which tokens hold ([`Present::tokens`]), as one revision, durable when this returns. What changes nothing
     /// takes none. On some of these occasions revocations are forgotten, of tokens that have ended before `ended_before` (in

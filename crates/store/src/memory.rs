@@ -6,7 +6,7 @@ use model::{DataplaneInsight, Key};
 use tokio::sync::watch;
 
 use crate::{
-    BoxFuture, Change, Committed, HistoryGone, NamedSecrets, Present, Retention, Revision, Store, StoreError,
+    BoxFuture, Change, Committed, HistoryGone, Present, Retention, Revision, Sealed, Store, StoreError,
     TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
     apply_tokens,
@@ -63,14 +63,12 @@ impl Store for MemoryStore {
         self.published.revisions()
     }
 
-    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
-        let secret = self.published.secret(scope, name);
-        Box::pin(async { Ok(secret) })
+    fn secret(&self, scope: &str, name: &str) -> Option<Sealed> {
+        self.published.secret(scope, name)
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>> {
-        let secrets = self.published.secrets(scope);
-        Box::pin(async { Ok(secrets) })
+    fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)> {
+        self.published.secrets(scope)
     }
 
     fn put_secret_if_absent(
@@ -78,10 +76,23 @@ impl Store for MemoryStore {
         scope: &str,
         name: &str,
         sealed: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Sealed, StoreError>> {
         let key = SecretKey { scope: scope.into(), name: name.into() };
         Box::pin(async move {
-            self.write(|state, effects| apply::put_secret_if_absent(state, effects, key, sealed))
+            self.write(|state, effects| apply::put_secret_if_absent(state, effects, key, sealed.into()))
+        })
+    }
+
+    fn replace_secret(
+        &self,
+        scope: &str,
+        name: &str,
+        before: Sealed,
+        after: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Option<Revision>, StoreError>> {
+        let key = SecretKey { scope: scope.into(), name: name.into() };
+        Box::pin(async move {
+            self.write(|state, effects| Ok(apply::replace_secret(state, effects, key, &before, after.into())))
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
 use crate::{
-    Change, HistoryGone, NamedSecrets, Present,
+    Change, HistoryGone, Present, Sealed,
     apply::{Effects, SecretKey, State},
     history::{self, History, Retention},
 };
@@ -56,15 +56,14 @@ impl Published {
         self.revision.subscribe()
     }
 
-    pub(crate) fn secret(&self, scope: &str, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn secret(&self, scope: &str, name: &str) -> Option<Sealed> {
         let key = SecretKey { scope: scope.into(), name: name.into() };
-        self.read().state.secrets.get(&key).map(|sealed| sealed.to_vec())
+        self.read().state.secrets.get(&key).cloned()
     }
 
-    pub(crate) fn secrets(&self, scope: &str) -> NamedSecrets {
+    pub(crate) fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)> {
         let current = self.read();
-        let of_scope = current.state.secrets_of(scope);
-        of_scope.map(|(key, sealed)| (key.name.to_string(), sealed.to_vec())).collect()
+        current.state.secrets_of(scope).map(|(key, sealed)| (key.name.clone(), sealed.clone())).collect()
     }
 
     /// Decides what goes out of history as `effects` come in. Between this and [`Published::publish`] there is no

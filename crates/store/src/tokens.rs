@@ -3,11 +3,11 @@
 //! Both are part of the present, so that whoever reads it finds keys and revocations of one moment. A change of them takes
 //! a revision, by which everybody hears of it; it is no change of a resource, so [`crate::Store::changes`] has no word of it.
 
-use std::{collections::BTreeSet, fmt, ops::Deref, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 
-use crate::Revision;
+use crate::{Revision, Sealed};
 
 /// Tokens that may be revoked at a time. When there are as many, or the keys change, those are forgotten that have ended or
 /// whose key was retired.
@@ -41,10 +41,6 @@ pub struct Revocation {
     /// When the token ends by itself, in seconds since 1970, as far as that is known.
     pub exp: Option<u64>,
 }
-
-/// A secret under a key that is not in the store. Debug output does not show even this.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(Arc<[u8]>);
 
 /// What is to become of the tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,25 +150,5 @@ pub(crate) struct TokenEffects {
 impl TokenEffects {
     pub(crate) fn is_empty(&self) -> bool {
         self.kids.is_empty() && self.jtis.is_empty()
-    }
-}
-
-impl From<Vec<u8>> for Sealed {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
-    }
-}
-
-impl Deref for Sealed {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<sealed>")
     }
 }

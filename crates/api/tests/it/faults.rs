@@ -7,8 +7,8 @@ use std::sync::{
 
 use model::{DataplaneInsight, Key, Kind};
 use store::{
-    BoxFuture, Change, Committed, HistoryGone, MemoryStore, Present, Store, StoreError, TokenChange,
-    TokensChanged, Transaction, Write,
+    BoxFuture, Change, Committed, HistoryGone, MemoryStore, Present, Revision, Sealed, Store, StoreError,
+    TokenChange, TokensChanged, Transaction, Write,
 };
 use tokio::sync::watch;
 
@@ -82,11 +82,11 @@ impl Store for Faulty {
         self.inner.revisions()
     }
 
-    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+    fn secret(&self, scope: &str, name: &str) -> Option<Sealed> {
         self.inner.secret(scope, name)
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<Vec<(String, Vec<u8>)>, StoreError>> {
+    fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)> {
         self.inner.secrets(scope)
     }
 
@@ -95,8 +95,18 @@ impl Store for Faulty {
         scope: &str,
         name: &str,
         sealed: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Sealed, StoreError>> {
         self.inner.put_secret_if_absent(scope, name, sealed)
+    }
+
+    fn replace_secret(
+        &self,
+        scope: &str,
+        name: &str,
+        before: Sealed,
+        after: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Option<Revision>, StoreError>> {
+        self.inner.replace_secret(scope, name, before, after)
     }
 
     fn change_tokens(

@@ -8,7 +8,7 @@ use std::sync::{
 use control_plane::record::KEPT_SUBSCRIPTIONS;
 use model::{DataplaneInsight, Key};
 use store::{
-    BoxFuture, Change, Committed, HistoryGone, MemoryStore, NamedSecrets, Present, Store, StoreError,
+    BoxFuture, Change, Committed, HistoryGone, MemoryStore, Present, Revision, Sealed, Store, StoreError,
     TokenChange, TokensChanged, Transaction, Write,
 };
 use tokio::sync::watch;
@@ -38,11 +38,11 @@ impl Store for Failing {
         self.inner.revisions()
     }
 
-    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+    fn secret(&self, scope: &str, name: &str) -> Option<Sealed> {
         self.inner.secret(scope, name)
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>> {
+    fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)> {
         self.inner.secrets(scope)
     }
 
@@ -51,8 +51,18 @@ impl Store for Failing {
         scope: &str,
         name: &str,
         sealed: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Sealed, StoreError>> {
         self.inner.put_secret_if_absent(scope, name, sealed)
+    }
+
+    fn replace_secret(
+        &self,
+        scope: &str,
+        name: &str,
+        before: Sealed,
+        after: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Option<Revision>, StoreError>> {
+        self.inner.replace_secret(scope, name, before, after)
     }
 
     fn change_tokens(

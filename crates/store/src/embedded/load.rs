@@ -119,7 +119,7 @@ pub(super) fn secrets(database: &Connection, state: &mut State) -> Result<(), Lo
             let SecretKey { scope, name } = key;
             return Err(LoadError::Damaged(format!("the checksum of the secret {name} of {scope} is wrong")));
         }
-        state.secrets.insert_mut(key, sealed.into());
+        state.secrets.insert_mut(key, sealed.to_vec().into());
         Ok(())
     })
 }

@@ -24,7 +24,7 @@ use model::{DataplaneInsight, Key};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    BoxFuture, Change, Committed, HistoryGone, NamedSecrets, OpenError, Present, Retention, Store,
+    BoxFuture, Change, Committed, HistoryGone, OpenError, Present, Retention, Revision, Sealed, Store,
     StoreError, TokenChange, TokensChanged, Transaction,
     apply::{self, Effects, SecretKey, State},
     apply_tokens,
@@ -124,14 +124,12 @@ impl Store for EmbeddedStore {
         self.published.revisions()
     }
 
-    fn secret(&self, scope: &str, name: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
-        let secret = self.published.secret(scope, name);
-        Box::pin(async { Ok(secret) })
+    fn secret(&self, scope: &str, name: &str) -> Option<Sealed> {
+        self.published.secret(scope, name)
     }
 
-    fn secrets(&self, scope: &str) -> BoxFuture<'_, Result<NamedSecrets, StoreError>> {
-        let secrets = self.published.secrets(scope);
-        Box::pin(async { Ok(secrets) })
+    fn secrets(&self, scope: &str) -> Vec<(Arc<str>, Sealed)> {
+        self.published.secrets(scope)
     }
 
     fn put_secret_if_absent(
@@ -139,9 +137,24 @@ impl Store for EmbeddedStore {
         scope: &str,
         name: &str,
         sealed: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Sealed, StoreError>> {
         let key = SecretKey { scope: scope.into(), name: name.into() };
-        Box::pin(self.write(move |state, effects| apply::put_secret_if_absent(state, effects, key, sealed)))
+        Box::pin(
+            self.write(move |state, effects| apply::put_secret_if_absent(state, effects, key, sealed.into())),
+        )
+    }
+
+    fn replace_secret(
+        &self,
+        scope: &str,
+        name: &str,
+        before: Sealed,
+        after: Vec<u8>,
+    ) -> BoxFuture<'_, Result<Option<Revision>, StoreError>> {
+        let key = SecretKey { scope: scope.into(), name: name.into() };
+        Box::pin(self.write(move |state, effects| {
+            Ok(apply::replace_secret(state, effects, key, &before, after.into()))
+        }))
     }
 
     fn change_tokens(

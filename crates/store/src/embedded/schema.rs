@@ -122,7 +122,7 @@ pub(super) fn migrate_from_1(database: &mut Connection) -> Result<(), LoadError>
     load::secrets(&transaction, &mut state)?;
     transaction.execute_batch(&format!("DROP TABLE revocations; {TOKEN_TABLES}"))?;
     for (key, sealed) in state.secrets_of(TOKEN_KEYS_OF_SCHEMA_1) {
-        let token_key = TokenKey { since: 0, sealed: sealed.to_vec().into() };
+        let token_key = TokenKey { since: 0, sealed: sealed.clone() };
         rows::put_token_key(&transaction, &key.name, &token_key)?;
     }
     transaction.execute("DELETE FROM secrets WHERE scope = ?1", [TOKEN_KEYS_OF_SCHEMA_1])?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use model::{Key, Kind};
-use store::{HistoryGone, Outcome, Precondition, Store, StoreError, Write, mesh_secrets};
+use store::{HistoryGone, Outcome, Precondition, Sealed, Store, StoreError, Write, mesh_secrets};
 use tokio::task::JoinSet;
 
 use crate::fixtures::{
@@ -55,6 +55,7 @@ on_every_store! {
     a_tombstone_stands_until_the_entity_is_there_again
     insights_belong_to_a_dataplane
     a_secret_is_put_once
+    a_secret_is_replaced_by_whoever_has_seen_it
     secrets_of_a_mesh_go_with_it
     reading_does_not_read_a_database
     a_put_under_a_key_of_another_kind_is_the_caller_s_panic
@@ -275,7 +276,7 @@ async fn the_revision_watch_coalesces(store: Arc<dyn Store>) {
     assert_eq!(*revisions.borrow_and_update(), 11);
     store.put_insights(vec![(dataplane("m", "web"), insight(1))]).await.unwrap();
     store.put_secret_if_absent("global", "ca", vec![1]).await.unwrap();
-    assert!(!revisions.has_changed().unwrap(), "insights and secrets have no revision");
+    assert!(!revisions.has_changed().unwrap(), "insights and first secrets have no revision");
 
     drop(store);
     assert!(revisions.changed().await.is_err(), "who follows a store hears that it is gone");
@@ -354,22 +355,54 @@ async fn insights_belong_to_a_dataplane(store: Arc<dyn Store>) {
 }
 
 async fn a_secret_is_put_once(store: Arc<dyn Store>) {
-    assert_eq!(store.secret("global", "ca").await.unwrap(), None);
+    assert_eq!(store.secret("global", "ca"), None);
     let mut writers = JoinSet::new();
     for writer in 0..32_u8 {
         let store = store.clone();
         writers.spawn(async move { store.put_secret_if_absent("global", "ca", vec![writer]).await.unwrap() });
     }
-    let answers: BTreeSet<Vec<u8>> = writers.join_all().await.into_iter().collect();
+    let answers: BTreeSet<Sealed> = writers.join_all().await.into_iter().collect();
     assert_eq!(answers.len(), 1, "all hear of the same");
-    assert_eq!(store.secret("global", "ca").await.unwrap(), answers.into_iter().next());
+    assert_eq!(store.secret("global", "ca"), answers.into_iter().next());
 
     store.put_secret_if_absent("global", "another", vec![7]).await.unwrap();
     store.put_secret_if_absent("globa", "l", vec![8]).await.unwrap();
-    let names: Vec<String> =
-        store.secrets("global").await.unwrap().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["another", "ca"]);
+    let names: Vec<_> = store.secrets("global").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["another".into(), "ca".into()]);
     assert_eq!(store.present().revision().number, 0);
+}
+
+async fn a_secret_is_replaced_by_whoever_has_seen_it(store: Arc<dyn Store>) {
+    let replace = async |name: &str, before: u8, after: u8| {
+        store.replace_secret("global", name, vec![before].into(), vec![after]).await.unwrap()
+    };
+    commit(&*store, [put(&mesh("m"), 1)]).await;
+    assert_eq!(replace("ca", 0, 1).await, None, "there is none");
+    store.put_secret_if_absent("global", "ca", vec![0]).await.unwrap();
+    store.put_secret_if_absent("global", "another", vec![0]).await.unwrap();
+
+    let mut revisions = store.revisions();
+    revisions.mark_unchanged();
+    let revision = replace("ca", 0, 1).await.unwrap();
+    assert_eq!((revision.number, store.present().revision()), (2, revision));
+    assert!(revisions.has_changed().unwrap(), "everybody hears of it");
+    assert_eq!(store.changes(1), Ok(vec![]), "it is no change of a resource");
+    assert_eq!(replace("ca", 0, 2).await, None, "that was before");
+    assert_eq!(store.present().revision(), revision);
+    assert_eq!(store.secret("global", "ca"), Some(vec![1].into()));
+    assert_eq!(store.secret("global", "another"), Some(vec![0].into()));
+
+    let mut writers = JoinSet::new();
+    for writer in 10..42_u8 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let replaced = store.replace_secret("global", "ca", vec![1].into(), vec![writer]).await.unwrap();
+            replaced.map(|_| writer)
+        });
+    }
+    let winners: Vec<u8> = writers.join_all().await.into_iter().flatten().collect();
+    assert_eq!(store.secret("global", "ca"), Some(winners.clone().into()));
+    assert_eq!((winners.len(), store.present().revision().number), (1, 3));
 }
 
 async fn secrets_of_a_mesh_go_with_it(store: Arc<dyn Store>) {
@@ -384,12 +417,14 @@ async fn secrets_of_a_mesh_go_with_it(store: Arc<dyn Store>) {
     commit(&*store, [put(&mesh("m"), 1), put(&mesh("ma"), 1)]).await;
     put_ca("m").await.unwrap();
     put_ca("ma").await.unwrap();
+    let (scope, sealed) = ca_of("m");
+    store.replace_secret(&scope, "ca", sealed.into(), vec![2]).await.unwrap();
     store.put_secret_if_absent("global", "ca", vec![1]).await.unwrap();
     commit(&*store, [delete(&mesh("m"))]).await;
     commit(&*store, [put(&mesh("m"), 1)]).await;
-    assert_eq!(store.secrets(&mesh_secrets("m")).await.unwrap(), [], "a mesh made anew has a new CA");
-    assert_eq!(store.secret(&mesh_secrets("ma"), "ca").await.unwrap(), Some(ca_of("ma").1));
-    assert_eq!(store.secret("global", "ca").await.unwrap(), Some(vec![1]));
+    assert_eq!(store.secrets(&mesh_secrets("m")), [], "a mesh made anew has a new CA");
+    assert_eq!(store.secret(&mesh_secrets("ma"), "ca"), Some(ca_of("ma").1.into()));
+    assert_eq!(store.secret("global", "ca"), Some(vec![1].into()));
 }
 
 async fn reading_does_not_read_a_database(store: Arc<dyn Store>) {
@@ -398,7 +433,8 @@ async fn reading_does_not_read_a_database(store: Arc<dyn Store>) {
     commit(&*store, [put(&dataplane("m", "web"), 2)]).await;
     store.put_insights(vec![(dataplane("m", "web"), insight(1))]).await.unwrap();
     store.put_secret_if_absent("global", "ca", vec![1]).await.unwrap();
-    store.secret("global", "ca").await.unwrap();
+    store.replace_secret("global", "ca", vec![1].into(), vec![2]).await.unwrap();
+    assert!(store.secret("global", "ca").is_some());
     store.changes(0).unwrap();
     assert_eq!(store.present().iter().count(), 1);
     assert_eq!(store.reads(), before);

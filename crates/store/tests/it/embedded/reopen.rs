@@ -28,6 +28,8 @@ async fn what_is_reopened_is_equal() {
     ] {
         store.change_tokens(change, 0).await.unwrap();
     }
+    let ca = mesh_secrets("m");
+    store.replace_secret(&ca, "ca", vec![0, 255].into(), vec![255, 0]).await.unwrap().unwrap();
     let (present, changes) = (store.present(), store.changes(0));
     drop(store);
 
@@ -35,11 +37,11 @@ async fn what_is_reopened_is_equal() {
     assert_eq!(*store.present(), *present);
     assert_eq!(store.changes(0), changes);
     assert_eq!(store.present().deleted(&api), Some(2));
-    assert_eq!(store.secret(&mesh_secrets("m"), "ca").await.unwrap(), Some(vec![0, 255]));
-    assert_eq!(*store.revisions().borrow(), 6);
+    assert_eq!(store.secret(&ca, "ca"), Some(vec![255, 0].into()));
+    assert_eq!(*store.revisions().borrow(), 7);
 
     let next = commit(&store, [put(&api, 1)]).await;
-    assert_eq!(next.revision.to_string(), "00c0ffee-7", "the epoch stays, the count goes on");
+    assert_eq!(next.revision.to_string(), "00c0ffee-8", "the epoch stays, the count goes on");
 }
 
 #[tokio::test]
