@@ -92,6 +92,29 @@ pub(crate) fn tokens_changed(
     );
 }
 
+/// A certificate authority of a mesh that was made, was made the one that signs, or was retired: `id` is its own.
+pub(crate) fn mesh_ca_changed(
+    caller: &Caller,
+    method: &'static str,
+    mesh: &str,
+    id: &str,
+    revision: Revision,
+    outcome: Outcome,
+) {
+    tracing::info!(
+        target: "audit",
+        who = caller.who,
+        from = caller.from(),
+        method,
+        kind = "MeshCa",
+        mesh,
+        name = id,
+        revision = revision.to_string(),
+        outcome = outcome.name(),
+        "write accepted"
+    );
+}
+
 /// Lines of refusals in one [`WINDOW`]: enough to see what happens, and a client that is refused over and over, or
 /// wants to fill the disk, writes no more.
 const REFUSALS: u32 = 20;

@@ -64,6 +64,10 @@ fn canonical(route: &Route) -> String {
         Route::Item(key) => (key.kind.path(), of(key)),
         Route::Overview(key) | Route::Insight(key) | Route::Inspection(key) => ("", of(key)),
         Route::TokenKey(kid) => ("", (None, Some(kid.clone()))),
+        Route::MeshCas(mesh) => ("", (Some(mesh.clone()), None)),
+        Route::MeshCa { mesh, id } | Route::MeshCaSigning { mesh, id } => {
+            ("", (Some(mesh.clone()), Some(id.clone())))
+        }
         _ => ("", (None, None)),
     };
     let encoded = |text: Option<String>| {
@@ -71,7 +75,8 @@ fn canonical(route: &Route) -> String {
     };
     let path = route.pattern().replace("{collection}", collection);
     let name = encoded(name);
-    path.replace("{mesh}", &encoded(mesh)).replace("{name}", &name).replace("{kid}", &name)
+    let path = path.replace("{mesh}", &encoded(mesh)).replace("{name}", &name);
+    path.replace("{kid}", &name).replace("{id}", &name)
 }
 
 /// The tags that a query filters by; `None` for what is no part of a URI.

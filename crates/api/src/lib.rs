@@ -6,7 +6,7 @@
 //!
 //! One request passes, in this order: the `Host` it asks for ([`HostPolicy`]), its path (`path`), its method, its origin,
 //! its content type, its body (`read`), and then what it wants (`write`, `transaction`, `retrieve`, `list`, `watch`,
-//! `inspection`, `index`, `tokens`, `token_changes`, `bootstrap`).
+//! `inspection`, `index`, `tokens`, `token_changes`, `mesh_cas`, `bootstrap`).
 //! Whatever refuses it is a `Refusal` (`respond`), so that every error has one shape and no internal message can leave.
 //! `request` is that order, in code.
 //!
@@ -26,6 +26,7 @@ mod index;
 mod inspection;
 mod limits;
 mod list;
+mod mesh_cas;
 mod min_revision;
 mod negotiate;
 mod openapi;
@@ -57,6 +58,7 @@ pub use inspection::{
     Source,
 };
 pub use limits::Limits;
+pub use mesh_cas::{Answering, Guard, MeshCaError, MeshCaInfo, MeshCaProxies, MeshCas};
 pub use serve::{Peer, serve};
 pub use token_changes::NewTokenKey;
 
@@ -83,6 +85,8 @@ pub struct Api {
     pub metrics: Arc<dyn RequestObserver>,
     /// For `GET /meshes/{mesh}/dataplanes/{name}/xds`.
     pub inspector: Arc<dyn Inspect>,
+    /// For `/meshes/{mesh}/certificate-authorities`.
+    pub mesh_cas: Arc<dyn MeshCas>,
 }
 
 /// The keys that sign tokens, and what they accept.

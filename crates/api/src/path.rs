@@ -43,6 +43,17 @@ pub(crate) enum Route {
     Insight(Key),
     /// What a proxy should have in Envoy's terms, and what it has. By the Dataplane's key.
     Inspection(Key),
+    /// The certificate authorities of a mesh.
+    MeshCas(String),
+    MeshCa {
+        mesh: String,
+        id: String,
+    },
+    /// That this one signs.
+    MeshCaSigning {
+        mesh: String,
+        id: String,
+    },
 }
 
 /// A path that is not percent-encoded UTF-8.
@@ -71,11 +82,13 @@ const FIXED: [(&str, Route); 10] = [
 const OVERVIEWS: [&str; 2] = ["dataplanes+insights", "dataplane+insights"];
 const INSIGHTS: &str = "dataplane-insights";
 const INSPECTION: &str = "xds";
+const MESH_CAS: &str = "certificate-authorities";
+const SIGNING: &str = "signing";
 
 /// A path as the documentation writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// `{mesh}`, `{name}` and `{kid}` stand where clients put names of their own.
+    /// `{mesh}`, `{name}`, `{kid}` and `{id}` stand where clients put names of their own.
     pub(crate) path: String,
     /// What the path names if it is taken at its word.
     pub(crate) route: Route,
@@ -92,7 +105,24 @@ pub(crate) fn templates() -> Vec<Template> {
     let kinds = Kind::ALL.iter().flat_map(|kind| family(kind.scope(), kind.path(), kind.other_paths()));
     let overviews = family(Scope::Mesh, OVERVIEWS[0], &OVERVIEWS[1..]);
     let insights = family(Scope::Mesh, INSIGHTS, &[]);
-    fixed.chain([key]).chain(kinds).chain(overviews).chain(insights).chain([inspection()]).collect()
+    fixed
+        .chain([key])
+        .chain(kinds)
+        .chain(overviews)
+        .chain(insights)
+        .chain([inspection()])
+        .chain(mesh_cas())
+        .collect()
+}
+
+fn mesh_cas() -> [Template; 3] {
+    let (mesh, id) = ("{mesh}".to_owned(), "{id}".to_owned());
+    let one = Route::MeshCa { mesh: mesh.clone(), id: id.clone() };
+    [Route::MeshCas(mesh.clone()), one, Route::MeshCaSigning { mesh, id }].map(|route| Template {
+        path: route.pattern().to_owned(),
+        route,
+        others: Vec::new(),
+    })
 }
 
 fn inspection() -> Template {
@@ -136,6 +166,11 @@ fn route(segments: &[&str]) -> Option<Route> {
         ["tokens", _] => fixed(segments),
         ["tokens", "keys", kid] => Some(Route::TokenKey(kid.to_owned())),
         [collection, name] => Some(Route::Item(Key::new(kind(collection, Scope::Global)?, "", name))),
+        ["meshes", mesh, MESH_CAS] => Some(Route::MeshCas(mesh.to_owned())),
+        ["meshes", mesh, MESH_CAS, id] => Some(Route::MeshCa { mesh: mesh.to_owned(), id: id.to_owned() }),
+        ["meshes", mesh, MESH_CAS, id, SIGNING] => {
+            Some(Route::MeshCaSigning { mesh: mesh.to_owned(), id: id.to_owned() })
+        }
         ["meshes", mesh, collection] => {
             collection_of(collection, Some(mesh)).filter(|route| !route.is_of_meshes())
         }
@@ -201,9 +236,9 @@ impl Route {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         match self {
             Self::Item(_) => &["GET", "HEAD", "PUT", "DELETE"],
-            Self::Revocations | Self::TokenKeys => &["GET", "HEAD", "POST"],
-            Self::TokenKey(_) => &["DELETE"],
-            Self::Tokens | Self::Bootstrap | Self::Transactions => &["POST"],
+            Self::Revocations | Self::TokenKeys | Self::MeshCas(_) => &["GET", "HEAD", "POST"],
+            Self::TokenKey(_) | Self::MeshCa { .. } => &["DELETE"],
+            Self::Tokens | Self::Bootstrap | Self::Transactions | Self::MeshCaSigning { .. } => &["POST"],
             _ => READ,
         }
     }
@@ -242,6 +277,9 @@ impl Route {
             Self::Insights { .. } => "/meshes/{mesh}/dataplane-insights",
             Self::Insight(_) => "/meshes/{mesh}/dataplane-insights/{name}",
             Self::Inspection(_) => "/meshes/{mesh}/dataplanes/{name}/xds",
+            Self::MeshCas(_) => "/meshes/{mesh}/certificate-authorities",
+            Self::MeshCa { .. } => "/meshes/{mesh}/certificate-authorities/{id}",
+            Self::MeshCaSigning { .. } => "/meshes/{mesh}/certificate-authorities/{id}/signing",
         }
     }
 }
@@ -306,6 +344,15 @@ mod tests {
             ("/meshes/demo/dataplane-insights/web", Some(Route::Insight(dataplane("demo", "web")))),
             ("/meshes/demo/dataplanes/web/xds", Some(Route::Inspection(dataplane("demo", "web")))),
             ("/meshes/demo/dataplanes/a%2Fb/%78ds/", Some(Route::Inspection(dataplane("demo", "a/b")))),
+            ("/meshes/demo/certificate-authorities/", Some(Route::MeshCas("demo".into()))),
+            (
+                "/meshes/demo/certificate-authorities/%31",
+                Some(Route::MeshCa { mesh: "demo".into(), id: "1".into() }),
+            ),
+            (
+                "/meshes/demo/certificate-authorities/1/signing",
+                Some(Route::MeshCaSigning { mesh: "demo".into(), id: "1".into() }),
+            ),
         ] {
             assert_eq!(parse(path), Ok(expected), "{path}");
         }
@@ -330,6 +377,11 @@ mod tests {
             "/meshes/demo/dataplanes//xds",
             "/meshes/demo/traffic-routes/web/xds",
             "/meshes/demo/dataplanes+insights/web/xds",
+            "/meshes/demo/certificate-authorities//signing",
+            "/meshes/demo/certificate-authorities/1/signs",
+            "/meshes/demo/dataplanes/web/signing",
+            "/meshes/certificate-authorities/1/signing",
+            "/certificate-authorities",
             "/dataplanes/web",
             "/catalogue/x",
             "/index.html",

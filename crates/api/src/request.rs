@@ -16,7 +16,7 @@ use store::Present;
 use crate::{
     Api, Peer,
     audit::{Caller, RefusalLog},
-    bootstrap, index, inspection, list, min_revision, negotiate, openapi,
+    bootstrap, index, inspection, list, mesh_cas, min_revision, negotiate, openapi,
     path::{self, NotUtf8, READ, Route},
     query::Query,
     read,
@@ -116,6 +116,9 @@ async fn answer(
             let inspected = inspection::inspect(api, inspections, dataplane, &query, &parts.headers).await?;
             return Ok(inspected.map(Body::from));
         }
+        if let Route::MeshCas(mesh) = route {
+            return Ok(mesh_cas::list(api, mesh, &parts.headers).await?.map(Body::from));
+        }
         let present = api.store.present();
         let got = get(server, &present, route, parts, &query, &asked);
         // Also what is not there is not there at this revision.
@@ -132,8 +135,16 @@ async fn answer(
 
 fn methods(api: &Api, route: &Route) -> &'static [&'static str] {
     match route {
-        Route::Item(_) | Route::Revocations | Route::TokenKeys if api.read_only.is_some() => READ,
-        Route::Transactions | Route::TokenKey(_) if api.read_only.is_some() => &[],
+        Route::Item(_) | Route::Revocations | Route::TokenKeys | Route::MeshCas(_)
+            if api.read_only.is_some() =>
+        {
+            READ
+        }
+        Route::Transactions | Route::TokenKey(_) | Route::MeshCa { .. } | Route::MeshCaSigning { .. }
+            if api.read_only.is_some() =>
+        {
+            &[]
+        }
         _ => route.methods(),
     }
 }
@@ -218,7 +229,10 @@ fn get(
         | Route::TokenKey(_)
         | Route::Bootstrap
         | Route::Transactions
-        | Route::Inspection(_) => {
+        | Route::Inspection(_)
+        | Route::MeshCas(_)
+        | Route::MeshCa { .. }
+        | Route::MeshCaSigning { .. } => {
             return Err(Refusal::not_found(title));
         }
     };
@@ -264,6 +278,13 @@ async fn change(
             token_changes::make_key(api, caller).await
         }
         Route::TokenKey(kid) => token_changes::retire_key(api, caller, kid).await,
+        Route::MeshCas(mesh) => mesh_cas::add(api, caller, mesh, headers, query).await,
+        Route::MeshCa { mesh, id } => {
+            mesh_cas::retire(api, caller, mesh_cas::Named { mesh, id }, query).await
+        }
+        Route::MeshCaSigning { mesh, id } => {
+            mesh_cas::sign_with(api, caller, mesh_cas::Named { mesh, id }, headers, query).await
+        }
         Route::Bootstrap => {
             negotiate::require_json(headers, title::BOOTSTRAP)?;
             let body = read::body(&api.limits, headers, body, title::BOOTSTRAP).await?;

@@ -26,6 +26,7 @@ pub(crate) mod title {
     pub(crate) const TOKEN: &str = "Could not generate a dataplane token";
     pub(crate) const REVOCATION: &str = "Could not revoke the token";
     pub(crate) const TOKEN_KEYS: &str = "Could not change the token keys";
+    pub(crate) const MESH_CAS: &str = "Could not change the certificate authorities of the mesh";
     pub(crate) const BOOTSTRAP: &str = "Could not generate a bootstrap configuration";
     pub(crate) const TRANSACTION: &str = "Could not process the transaction";
     pub(crate) const REQUEST: &str = "Could not process the request";

@@ -36,8 +36,8 @@ pub(crate) fn warn<'a>(
 
 fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<String> {
     let mut sentences = match spec {
-        Spec::Mesh(mesh) => unenforced(mesh),
-        Spec::TrafficPermission(_) => without_mtls(present, &key.mesh),
+        Spec::Mesh(mesh) => permissive(mesh),
+        Spec::TrafficPermission(_) => unenforced(present, &key.mesh),
         Spec::TrafficLog(log) => without_backend(present, &key.mesh, log),
         Spec::ProxyTemplate(_) => vec![TEMPLATES_UNUSED.to_owned()],
         Spec::Dataplane(_) | Spec::TrafficRoute(_) => Vec::new(),
@@ -48,10 +48,19 @@ fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<St
     sentences
 }
 
-/// Nobody should believe in an encryption that is not there.
-fn unenforced(mesh: &Mesh) -> Vec<String> {
-    let mtls = "mtls.enabled: this version of the control plane does not configure mTLS yet, so traffic is in plain text";
-    if mesh.mtls_enabled() { vec![mtls.to_owned()] } else { Vec::new() }
+/// Nobody should believe in a protection that is not there.
+fn permissive(mesh: &Mesh) -> Vec<String> {
+    let sentence = match (mesh.mtls_permissive(), mesh.mtls_enabled()) {
+        (false, _) => return Vec::new(),
+        (true, true) => {
+            "mtls.permissive: inbounds take plain connections, too, and permissions refuse nobody, until it is taken away"
+        }
+        (true, false) => {
+            "mtls.permissive: inbounds are ready for TLS, nobody uses it until mtls.enabled is true, and permissions refuse \
+             nobody"
+        }
+    };
+    vec![sentence.to_owned()]
 }
 
 const TEMPLATES_UNUSED: &str =
@@ -64,8 +73,14 @@ fn settings<'a>(present: &'a Present, mesh: &str) -> Option<&'a Mesh> {
     }
 }
 
-fn without_mtls(present: &Present, mesh: &str) -> Vec<String> {
-    if settings(present, mesh).is_some_and(Mesh::mtls_enabled) {
+/// A permission is enforced where mTLS is demanded.
+fn unenforced(present: &Present, mesh: &str) -> Vec<String> {
+    let settings = settings(present, mesh);
+    if settings.is_some_and(Mesh::mtls_permissive) {
+        let until = "until its mtls.permissive is taken away";
+        return vec![format!("mTLS is permissive in mesh {mesh}, so its permissions refuse nobody {until}")];
+    }
+    if settings.is_some_and(Mesh::mtls_enabled) {
         return Vec::new();
     }
     vec![format!("mTLS is not enabled in mesh {mesh}, so its permissions enforce nothing")]

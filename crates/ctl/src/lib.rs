@@ -34,6 +34,7 @@ mod yaml;
 
 mod age;
 mod dataplane_tags;
+mod duration;
 mod names;
 mod output;
 mod table;

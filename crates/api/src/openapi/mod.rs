@@ -7,10 +7,12 @@
 //! A test asks for everything that it promises and holds the answers against it, so that it cannot be wrong for long.
 
 mod inspection;
+mod mesh_cas;
 mod operation;
 mod parameter;
 mod response;
 mod schema;
+mod words;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! What one method does on one path.
 
 use http::StatusCode;
-use model::{Kind, Scope};
+use model::Kind;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     parameter::Parameter,
     response::{Header, answer, refusal},
     schema::{change_name, list_name},
+    words::words,
 };
 use crate::{
     inspection::INSPECTION_TYPE,
@@ -21,6 +22,7 @@ const CONTROL_PLANE: &str = "ControlPlane";
 const TRANSACTION: &str = "Transaction";
 const PROXY_START: &str = "ProxyStart";
 const TOKEN_VALIDITY: &str = "TokenValidity";
+const MESH_CA: &str = "MeshCa";
 
 /// In the order in which a reader meets them.
 pub(super) fn tags() -> Vec<Value> {
@@ -32,6 +34,7 @@ pub(super) fn tags() -> Vec<Value> {
         (TRANSACTION, "Many changes as one."),
         (PROXY_START, "What a proxy needs before it can connect."),
         (TOKEN_VALIDITY, "Which tokens hold."),
+        (MESH_CA, "The certificate authorities of meshes, and how to replace them."),
         (CONTROL_PLANE, "The control plane itself."),
     ];
     let others = others.map(|(name, description)| (name, description.to_owned()));
@@ -100,6 +103,9 @@ impl Noun {
             Route::TokenKeys => Self { type_name: "TokenKey", plural: "List", tag: TOKEN_VALIDITY },
             Route::TokenKey(_) => alone("TokenKey", TOKEN_VALIDITY),
             Route::Transactions => alone("Transaction", TRANSACTION),
+            Route::MeshCas(_) => Self { type_name: "MeshCa", plural: "List", tag: MESH_CA },
+            Route::MeshCa { .. } => alone("MeshCa", MESH_CA),
+            Route::MeshCaSigning { .. } => alone("MeshCaSigning", MESH_CA),
             Route::Collection { kind, mesh } => of_type(kind.name(), mesh),
             Route::Item(key) => one(key.kind.name()),
             Route::Overviews { mesh } => of_type(OVERVIEW_TYPE, mesh),
@@ -122,111 +128,21 @@ impl Noun {
     }
 }
 
-/// A summary and a description.
-fn words(route: &Route, type_name: &str, method: &str) -> (String, &'static str) {
-    if method == "HEAD" {
-        let (summary, _) = words(route, type_name, "GET");
-        return (format!("{summary}: the headers alone"), "As GET, without the body.");
-    }
-    let alone = |summary: &str, description| (summary.to_owned(), description);
-    match route {
-        Route::Item(key) => words_of_item(key.kind, method),
-        Route::Overview(_) => {
-            (format!("Read one {type_name}"), "What is known of the proxy is empty until it has connected.")
-        }
-        Route::Insight(_) => (format!("Read one {type_name}"), "404 until the proxy has connected."),
-        Route::Inspection(_) => alone(
-            "Inspect the proxy of one Dataplane",
-            "Each Envoy resource that it should have: whether Envoy has it, in Envoy's own words why not, and which \
-             resources of the mesh it comes from.",
-        ),
-        Route::Collection { mesh: Some(_), .. }
-        | Route::Overviews { mesh: Some(_) }
-        | Route::Insights { mesh: Some(_) } => (
-            format!("List each {type_name} of a mesh"),
-            "By name. Of a mesh that is not there the list is empty.",
-        ),
-        Route::Collection { kind, .. } if kind.scope() == Scope::Global => {
-            (format!("List each {type_name}"), "By name.")
-        }
-        Route::Collection { .. } | Route::Overviews { .. } | Route::Insights { .. } => {
-            (format!("List each {type_name} of all meshes"), "By mesh, and then by name.")
-        }
-        Route::Index => alone("Say who is here", "By the tagline clients recognise a control plane."),
-        Route::Catalogue => {
-            alone("Say where the APIs are", "Each URL is the one under which the catalogue was asked for.")
-        }
-        Route::Config => alone("Read the configuration", "As it is in effect, with its secrets masked."),
-        Route::Ca => alone(
-            "Read the control plane's CA",
-            "The certificate by which proxies recognise the control plane.",
-        ),
-        Route::OpenApi => alone("Read this document", "It is the same whatever the configuration."),
-        Route::Tokens => alone(
-            "Give out a dataplane's token",
-            "By its token a proxy proves whose it is. The token is in the answer and nowhere else. 404 where \
-             `dataplaneTokenServer.enabled` is false.",
-        ),
-        Route::Revocations if method == "POST" => alone(
-            "Revoke a token",
-            "It is refused from now on, and the stream that it has opened ends. Of a token that is given only its id and \
-             its end are kept. It is no error if it is revoked already. 409 if as many are revoked as can be.",
-        ),
-        Route::Revocations => alone(
-            "List the revoked tokens",
-            "By id. A token that has ended is forgotten after a while, and so is one whose signing key was retired.",
-        ),
-        Route::TokenKeys if method == "POST" => alone(
-            "Make a new signing key",
-            "It signs from now on; those before it still verify. 409 if there are as many as can be.",
-        ),
-        Route::TokenKeys => alone("List the signing keys", "The oldest first: the last signs."),
-        Route::TokenKey(_) => alone(
-            "Retire a signing key",
-            "What it has signed is refused from now on, and the streams that were opened with it end. 409 if it is the one \
-             that signs.",
-        ),
-        Route::Bootstrap => alone(
-            "Make the configuration with which a proxy's Envoy starts",
-            "404 until the Dataplane has been created.",
-        ),
-        Route::Transactions => alone(
-            "Change many resources at once",
-            "All or nothing, as one revision. If anything is wrong nothing is done, and everything that is wrong comes \
-             back together: each `field` begins with `operations[i].`.",
-        ),
-    }
-}
-
-fn words_of_item(kind: Kind, method: &str) -> (String, &'static str) {
-    let type_name = kind.name();
-    match method {
-        "PUT" => (
-            format!("Create or replace one {type_name}"),
-            "Replaces all of it. What is there already, equal, stays as it is and takes no revision.",
-        ),
-        "DELETE" if kind == Kind::Mesh => (
-            format!("Delete one {type_name}"),
-            "Everything in the mesh is deleted with it. It is no error if there is nothing to delete.",
-        ),
-        "DELETE" => (format!("Delete one {type_name}"), "It is no error if there is nothing to delete."),
-        _ => (
-            format!("Read one {type_name}"),
-            "With `If-None-Match` only if it has changed; with `watch` each change as it is committed.",
-        ),
-    }
-}
-
 fn path_parameters(path: &str) -> impl Iterator<Item = Parameter> {
-    let all = [("{mesh}", Parameter::Mesh), ("{name}", Parameter::Name), ("{kid}", Parameter::Kid)];
+    let all = [
+        ("{mesh}", Parameter::Mesh),
+        ("{name}", Parameter::Name),
+        ("{kid}", Parameter::Kid),
+        ("{id}", Parameter::MeshCaId),
+    ];
     all.into_iter().filter(|(placeholder, _)| path.contains(placeholder)).map(|(_, parameter)| parameter)
 }
 
 /// Beside those in the path. `Accept` and `Content-Type` are not among them: in OpenAPI they follow from the contents.
 fn parameters(route: &Route, method: &str) -> &'static [Parameter] {
     use Parameter::{
-        DryRun, Full, IfMatch, IfNoneMatch, LastEventId, MinRevision, NamePart, Offset, Since, Size, Tag,
-        Watch,
+        DryRun, Force, Full, IfMatch, IfNoneMatch, LastEventId, MinRevision, NamePart, Offset, Since, Size,
+        Tag, Watch,
     };
     match (route, method) {
         (Route::Item(_), "PUT" | "DELETE") => &[DryRun, IfMatch, IfNoneMatch, MinRevision],
@@ -237,6 +153,7 @@ fn parameters(route: &Route, method: &str) -> &'static [Parameter] {
         (Route::Overviews { .. } | Route::Insights { .. }, _) => &[NamePart, Tag, Size, Offset, MinRevision],
         (Route::Inspection(_), _) => &[Full, MinRevision],
         (Route::Transactions, _) => &[DryRun, MinRevision],
+        (Route::MeshCa { .. } | Route::MeshCaSigning { .. }, _) => &[Force, MinRevision],
         _ => &[MinRevision],
     }
 }
@@ -322,6 +239,12 @@ fn done(route: &Route, noun: &Noun, method: &str) -> Vec<(StatusCode, Value)> {
             vec![ok("The key signs.", &[], Some(content))]
         }
         (Route::TokenKey(_), _) => vec![ok("The key is retired.", &[], None)],
+        (Route::MeshCas(_), "POST") => {
+            let content = json!({"application/json": {"schema": component("schemas", "MeshCa")}});
+            vec![ok("It is trusted.", &[], Some(content))]
+        }
+        (Route::MeshCaSigning { .. }, _) => vec![ok("It signs.", &[], None)],
+        (Route::MeshCa { .. }, _) => vec![ok("It is trusted no more.", &[], None)],
         _ => vec![ok("What was asked for.", &[Header::Vary], Some(json_or_yaml(&noun.schema())))],
     }
 }
@@ -363,7 +286,12 @@ fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
     if is_read && *route != Route::Ca {
         statuses.push(StatusCode::NOT_ACCEPTABLE);
     }
-    if is_read && is_one || matches!(route, Route::Tokens | Route::Bootstrap | Route::TokenKey(_)) {
+    let is_of_mesh_cas =
+        matches!(route, Route::MeshCas(_) | Route::MeshCa { .. } | Route::MeshCaSigning { .. });
+    if is_read && is_one
+        || is_of_mesh_cas
+        || matches!(route, Route::Tokens | Route::Bootstrap | Route::TokenKey(_))
+    {
         statuses.push(StatusCode::NOT_FOUND);
     }
     if is_read && matches!(route, Route::Item(_) | Route::Collection { .. }) {
@@ -375,10 +303,12 @@ fn refusals(route: &Route, method: &str) -> Vec<StatusCode> {
     if !is_read && matches!(route, Route::Item(_) | Route::Transactions) {
         statuses.extend([StatusCode::METHOD_NOT_ALLOWED, StatusCode::PRECONDITION_FAILED]);
     }
-    if !is_read && matches!(route, Route::Revocations | Route::TokenKeys | Route::TokenKey(_)) {
+    if !is_read
+        && (is_of_mesh_cas || matches!(route, Route::Revocations | Route::TokenKeys | Route::TokenKey(_)))
+    {
         statuses.push(StatusCode::METHOD_NOT_ALLOWED);
     }
-    if method == "POST" && *route == Route::TokenKeys {
+    if method == "POST" && (is_of_mesh_cas || *route == Route::TokenKeys) {
         statuses.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     if request_body(route, method).is_some() {

@@ -3,7 +3,7 @@
 use model::schema::{boolean, name, text};
 use serde_json::{Map, Value, json};
 
-use super::{component, schema::kid};
+use super::{component, mesh_cas, schema::kid};
 use crate::query::{PAGE_SIZE, PAGE_SIZE_MAX};
 
 /// One parameter, by its name in the document's components.
@@ -12,6 +12,7 @@ pub(super) enum Parameter {
     Mesh,
     Name,
     Kid,
+    MeshCaId,
     NamePart,
     Tag,
     Size,
@@ -19,6 +20,7 @@ pub(super) enum Parameter {
     Watch,
     Since,
     DryRun,
+    Force,
     Full,
     IfMatch,
     IfNoneMatch,
@@ -27,10 +29,11 @@ pub(super) enum Parameter {
 }
 
 impl Parameter {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Mesh,
         Self::Name,
         Self::Kid,
+        Self::MeshCaId,
         Self::NamePart,
         Self::Tag,
         Self::Size,
@@ -38,6 +41,7 @@ impl Parameter {
         Self::Watch,
         Self::Since,
         Self::DryRun,
+        Self::Force,
         Self::Full,
         Self::IfMatch,
         Self::IfNoneMatch,
@@ -60,6 +64,9 @@ impl Parameter {
                 in_path("name", "The name of the resource.", name("Lower-case letters, digits, `-` and `_`."))
             }
             Self::Kid => in_path("kid", "The id of the key, as the header of its tokens has it.", kid()),
+            Self::MeshCaId => {
+                in_path("id", "The id of the certificate authority, as the list has it.", mesh_cas::id())
+            }
             Self::NamePart => {
                 in_query("name", "Lists only what has this text in its name.", json!({"type": "string"}))
             }
@@ -90,6 +97,11 @@ impl Parameter {
             Self::DryRun => in_query(
                 "dryRun",
                 "Judges the request and answers as ever, and changes nothing.",
+                boolean("`true` or `false`."),
+            ),
+            Self::Force => in_query(
+                "force",
+                "Does it at once, although proxies are not ready: they may refuse each other until they are.",
                 boolean("`true` or `false`."),
             ),
             Self::Full => in_query(

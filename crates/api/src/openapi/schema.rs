@@ -7,7 +7,7 @@ use model::{
 use serde_json::{Map, Value, json};
 use store::Outcome;
 
-use super::{component, inspection};
+use super::{component, inspection, mesh_cas};
 use crate::{
     inspection::INSPECTION_TYPE,
     overview::{INSIGHT_TYPE, OVERVIEW_TYPE},
@@ -32,6 +32,8 @@ pub(super) fn components() -> Map<String, Value> {
         ("Config", config()),
         ("Error", error()),
         ("Index", index()),
+        ("MeshCa", mesh_cas::schema()),
+        ("MeshCaList", a_plain_list("The certificate authorities, the oldest first.", "MeshCa")),
         ("Milestone", milestone()),
         ("OpenApi", openapi()),
         ("Revision", revision()),

@@ -113,6 +113,35 @@ async fn each_write_of_a_transaction_leaves_a_line_and_a_dry_run_leaves_none() {
 }
 
 #[tokio::test]
+async fn a_change_of_certificate_authorities_leaves_a_line_and_what_is_refused_its_reason() {
+    let (written, _guard) = listen();
+    let server = Server::start().await;
+    put(server.address, "/meshes/demo", r#"{"type":"Mesh","name":"demo"}"#).await;
+    let cas = "/meshes/demo/certificate-authorities";
+    for request in [
+        format!("POST {cas}"),
+        format!("POST {cas}/2/signing"),
+        format!("POST {cas}/2/signing?force=true"),
+        format!("DELETE {cas}/1?force=true"),
+    ] {
+        ask(server.address, &request, &[], None).await;
+    }
+    let lines = written.audit();
+    let told = |line: &Value| {
+        ["message", "method", "kind", "mesh", "name", "revision", "outcome"].map(|it| line[it].clone())
+    };
+    let write = |method: &str, name: &str, outcome: &str| {
+        ["write accepted", method, "MeshCa", "demo", name, "0000abcd-42", outcome].map(Value::from)
+    };
+    assert_eq!(told(&lines[1]), write("POST", "2", "created"));
+    assert_eq!((&lines[2]["message"], &lines[2]["status"]), (&"refused".into(), &409.into()));
+    assert!(lines[2]["reason"].as_str().is_some_and(|it| it.starts_with("1 of 3 connected proxies trust")));
+    assert_eq!(told(&lines[3]), write("POST", "2", "configured"));
+    assert_eq!(told(&lines[4]), write("DELETE", "1", "deleted"));
+    assert_eq!(lines.len(), 5, "{lines:?}");
+}
+
+#[tokio::test]
 async fn a_token_is_given_out_and_written_nowhere() {
     let (written, _guard) = listen();
     let server = Server::start().await;

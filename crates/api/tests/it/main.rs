@@ -9,6 +9,7 @@ mod faults;
 mod grammar;
 mod inspections;
 mod malformed;
+mod mesh_cas;
 mod openapi;
 mod origins;
 mod overviews;

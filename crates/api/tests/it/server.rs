@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::inspections::CannedInspector;
+use crate::{inspections::CannedInspector, mesh_cas::CannedCas};
 use api::{Api, HostPolicy, Limits, NewTokenKey, RequestObserver, TokenKeys};
 use identity::{Keyring, SecretsKey, SigningKey, SigningKeyError, SystemRandom};
 use plan::bootstrap::BootstrapParams;
@@ -25,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) token_keys: Arc<Keys>,
+    pub(crate) mesh_cas: Arc<CannedCas>,
     pub(crate) observed: Arc<Observed>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -54,6 +55,7 @@ impl Server {
 
     pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut Api)) -> Self {
         let token_keys = Arc::new(Keys::new(store.clone()).await);
+        let mesh_cas = Arc::new(CannedCas::new(store.clone()));
         let observed = Arc::new(Observed::default());
         let mut api = Api {
             store: store.clone(),
@@ -70,6 +72,7 @@ impl Server {
             now,
             metrics: observed.clone(),
             inspector: Arc::new(CannedInspector { store: store.clone() }),
+            mesh_cas: mesh_cas.clone(),
         };
         change(&mut api);
         let limits = api.limits.clone();
@@ -81,7 +84,7 @@ impl Server {
             let stopped = async { _ = stopped.await };
             api::serve(listener, router, &limits, stopped).await.expect("it serves until it is stopped");
         });
-        Self { address, store, token_keys, observed, stop, task }
+        Self { address, store, token_keys, mesh_cas, observed, stop, task }
     }
 
     /// Returns once every connection has ended.

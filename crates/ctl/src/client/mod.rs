@@ -3,6 +3,7 @@
 //! The requests are those of Kuma 0.3.0's `kumactl`; what is not known in an answer is ignored, so that an older
 //! `kumactl` works with a newer control plane.
 
+mod mesh_cas;
 mod tokens;
 
 use std::{fmt, time::Duration};
@@ -12,6 +13,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+pub(crate) use mesh_cas::{Guard, MeshCa, MeshCaProxies, Stepped};
 pub(crate) use tokens::{Token, TokenKey};
 
 use crate::http::{self, Answer, Http, NoAnswer, Redirects, Request};
@@ -56,6 +58,9 @@ pub(crate) enum ClientError {
     /// It is older than revocations are.
     #[error("there is no token revocation at {0}; check the address, or use a newer control plane")]
     NoRevocations(String),
+    /// It is older than requests for certificate authorities are.
+    #[error("there are no certificate authorities at {0}; check the address, or use a newer control plane")]
+    NoMeshCas(String),
     /// Such a name would lead to another path of the API.
     #[error("\"{0}\" cannot be a name: use numbers, lowercase latin letters and '-', '_' symbols")]
     NoName(String),

@@ -1,4 +1,5 @@
-//! `kumactl inspect`: which proxies are connected, and how they get on; one of them is in [`super::inspect_dataplane`].
+//! `kumactl inspect`: which proxies are connected, and how they get on; one of them is in
+//! [`super::inspect_dataplane`], whom they trust in [`super::inspect_mesh_cas`].
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::{
     Target,
     inspect_dataplane::{self, InspectDataplaneArgs},
+    inspect_mesh_cas::{self, InspectMeshCasArgs},
 };
 use crate::{
     age, dataplane_tags,
@@ -24,6 +26,8 @@ use crate::{
 pub(crate) enum InspectCommand {
     Dataplanes(InspectDataplanesArgs),
     Dataplane(InspectDataplaneArgs),
+    #[command(name = "certificate-authorities")]
+    MeshCas(InspectMeshCasArgs),
 }
 
 /// Show the dataplanes of a mesh and the state of their proxies
@@ -62,6 +66,7 @@ pub(super) async fn run(
     match command {
         InspectCommand::Dataplanes(args) => inspect_dataplanes(args, target, surroundings).await,
         InspectCommand::Dataplane(args) => inspect_dataplane::run(args, target, surroundings).await,
+        InspectCommand::MeshCas(args) => inspect_mesh_cas::run(args, target, surroundings).await,
     }
 }
 

@@ -8,8 +8,10 @@ mod generate;
 mod get;
 mod inspect;
 mod inspect_dataplane;
+mod inspect_mesh_cas;
 mod revoke;
 mod rotate;
+mod rotate_mesh_ca;
 mod version;
 
 use clap::Subcommand;

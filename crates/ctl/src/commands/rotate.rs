@@ -1,9 +1,12 @@
-//! `kumactl rotate token-key`.
+//! `kumactl rotate token-key`; `rotate mesh-ca` is in [`super::rotate_mesh_ca`].
 
 use anyhow::bail;
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
-use super::Target;
+use super::{
+    Target,
+    rotate_mesh_ca::{self, MeshCaArgs},
+};
 use crate::{client::TokenKey, surroundings::Surroundings, table};
 
 /// Replace keys
@@ -11,6 +14,7 @@ use crate::{client::TokenKey, surroundings::Surroundings, table};
 #[command(arg_required_else_help = true)]
 pub(crate) enum RotateCommand {
     TokenKey(TokenKeyArgs),
+    MeshCa(MeshCaArgs),
 }
 
 /// Replace the key that signs tokens
@@ -35,7 +39,17 @@ pub(super) async fn run(
     target: &Target,
     surroundings: &mut Surroundings<'_>,
 ) -> anyhow::Result<()> {
-    let RotateCommand::TokenKey(args) = command;
+    match command {
+        RotateCommand::TokenKey(args) => token_key(args, target, surroundings).await,
+        RotateCommand::MeshCa(args) => rotate_mesh_ca::run(args, target, surroundings).await,
+    }
+}
+
+async fn token_key(
+    args: &TokenKeyArgs,
+    target: &Target,
+    surroundings: &mut Surroundings<'_>,
+) -> anyhow::Result<()> {
     let done = if let Some(kid) = &args.retire {
         let retired = target.client.retire_token_key(kid).await;
         let there = retired

@@ -21,7 +21,8 @@ pub(crate) struct FakeApi {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// `METHOD path`, status and body. Anything else is a 404 of the API.
+    /// `METHOD path`, status and body. Of several for one path each is given once, in order, and the last from then on.
+    /// Anything else is a 404 of the API.
     answers: Vec<(&'static str, u16, String)>,
     asked: Mutex<Vec<Asked>>,
 }
@@ -72,9 +73,14 @@ async fn answer(
         content_type: header(header::CONTENT_TYPE),
         body: String::from_utf8(body.to_vec()).unwrap(),
     };
-    shared.asked.lock().unwrap().push(asked);
     let at = format!("{} {}", parts.method, parts.uri.path());
-    let canned = shared.answers.iter().find(|(known, ..)| *known == at);
+    let before = {
+        let mut all = shared.asked.lock().unwrap();
+        all.push(asked);
+        all[..all.len() - 1].iter().filter(|asked| asked.request.split('?').next() == Some(&at)).count()
+    };
+    let mut canned = shared.answers.iter().filter(|(known, ..)| *known == at);
+    let canned = canned.clone().nth(before).or_else(|| canned.next_back());
     let (status, body) = canned.map_or((404, NOT_FOUND), |(_, status, body)| (*status, body));
     let body = Bytes::copy_from_slice(body.as_bytes());
     (StatusCode::from_u16(status).unwrap(), [(header::LOCATION, "/")], body)

@@ -6,6 +6,7 @@ mod program;
 mod apply;
 mod config;
 mod inspect_dataplane;
+mod mesh_cas;
 mod read;
 mod token;
 mod token_validity;

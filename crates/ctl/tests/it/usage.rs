@@ -25,6 +25,7 @@ async fn a_command_line_that_cannot_work_is_status_2() {
         (&["revoke", "dataplane-token"], "--token-file"),
         (&["revoke", "dataplane-token", "--jti", "a", "--token-file", "b"], "--token-file"),
         (&["rotate", "token-key", "--retire", ""], "--retire"),
+        (&["rotate", "mesh-ca", "--timeout", "soon"], "such as 5m, 1h30m or 90s"),
         (&["config", "control-planes", "switch"], "--name"),
         (&["completion", "tcsh"], "tcsh"),
     ] {
@@ -73,7 +74,7 @@ async fn completions_know_the_kinds_the_commands_and_the_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = Kumactl::new().run(&["completion", shell]).await;
         assert!(ran.status == 0, "{shell}");
-        for word in ["traffic-routes", "revoke", "token-key", "full"] {
+        for word in ["traffic-routes", "revoke", "token-key", "full", "mesh-ca", "certificate-authorities"] {
             assert!(ran.stdout.contains(word), "{shell}: {word}");
         }
     }

@@ -56,6 +56,11 @@ async fn populate(server: &Server) {
     server.store.put_insights(vec![(key, insight)]).await.expect("memory takes it");
 }
 
+/// In which everything is that is asked about.
+fn mesh_of_example() -> String {
+    Kind::Dataplane.example()["mesh"].as_str().expect("it is text").to_owned()
+}
+
 /// The kid of a key that can be retired: a younger one signs.
 async fn oldest_key(server: &Server) -> String {
     let NewTokenKey { kid, sealed } = server.token_keys.generate().expect("there is randomness");
@@ -94,6 +99,7 @@ impl Servers {
         };
         populate(server).await;
         let path = request.path.replace("{kid}", &oldest_key(server).await);
+        let path = path.replace("{id}", &server.mesh_cas.spare(&mesh_of_example()));
         if request.before == Before::Deleted {
             let reply = ask(server.address, &format!("DELETE {path}"), &[], None).await;
             assert_eq!(reply.status, 200);
@@ -299,7 +305,7 @@ fn imaginable(templates: &[&String]) -> Vec<String> {
     let alone = words.iter().map(|word| format!("/{word}"));
     let pairs = words.iter().flat_map(|word| words.iter().map(move |other| format!("/{word}/{other}")));
     let in_a_mesh = words.iter().flat_map(|word| {
-        let within = ["", "/x", "/x/nothing", "/x/xds", "/x/xds/x"];
+        let within = ["", "/x", "/x/nothing", "/x/xds", "/x/xds/x", "/x/signing"];
         within.map(|rest| format!("/meshes/m/{word}{rest}"))
     });
     ["/".to_owned()].into_iter().chain(alone).chain(pairs).chain(in_a_mesh).collect()

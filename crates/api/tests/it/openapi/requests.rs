@@ -52,7 +52,12 @@ impl Subject {
         let example = example(type_name).or_else(|| example("Dataplane")).expect("a kind has its example");
         let text = |field: &str| example[field].as_str().unwrap_or_default().to_owned();
         let path = |name: &str| operation.path.replace("{mesh}", &text("mesh")).replace("{name}", name);
-        let path_of_nobody = path("nobody").replace("{kid}", "nobody");
+        // What is in no path but by its mesh is not there where the mesh is not.
+        let path_of_nobody = if operation.path.ends_with("/certificate-authorities") {
+            operation.path.replace("{mesh}", "nobody")
+        } else {
+            path("nobody").replace("{kid}", "nobody").replace("{id}", "nobody")
+        };
         Self { path: path(&text("name")), path_of_nobody, body: body(operation, &example) }
     }
 }
@@ -68,6 +73,7 @@ fn body(operation: Operation<'_>, example: &Value) -> Option<Value> {
         ("POST", "/tokens" | "/bootstrap") => Some(of_dataplane()),
         ("POST", "/tokens/revocations") => Some(json!({"jti": "01234567-89ab-cdef-0123-456789abcdef"})),
         ("POST", "/tokens/keys") => None,
+        ("POST", path) if path.contains("/certificate-authorities") => None,
         ("POST", other) => panic!("what does one post to {other}?"),
         _ => None,
     }
@@ -107,6 +113,9 @@ pub(super) fn requests(contract: &Contract, operation: Operation<'_>) -> Vec<Req
     }
     if takes("dryRun") {
         requests.extend([good().asking("dryRun=true"), good().asking("dryRun=perhaps").expecting(400)]);
+    }
+    if takes("force") {
+        requests.extend([good().asking("force=true"), good().asking("force=perhaps").expecting(400)]);
     }
     if takes("full") {
         requests.extend([good().asking("full=true"), good().asking("full=perhaps").expecting(400)]);
