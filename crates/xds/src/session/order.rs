@@ -185,7 +185,8 @@ impl Turn<'_> {
             // Envoy removes listeners before it adds those of the same response, so that a new one can have the address
             // of an old one.
             Listener => self.may_add(Listener),
-            Secret | Extension | Route => !self.waits_for(Listener),
+            Extension | Route => !self.waits_for(Listener),
+            Secret => ![Listener, Cluster].into_iter().any(|it| self.waits_for(it)),
             Cluster => {
                 !self.listeners_may_be_asked_for()
                     && ![Listener, Extension, Route].into_iter().any(|it| self.waits_for(it))

@@ -167,13 +167,31 @@ fn removals_wait_for_the_answer_of_listeners_but_not_longer_than_5_s() {
         < 7 lds l@2
         wait 4999ms
         wait 1ms
-        < 8 sds -s
-        < 9 ecds -x
-        < 10 rds -r
-        # ... and clusters wait for the routes then.
+        < 8 ecds -x
+        < 9 rds -r
+        # ... and clusters wait for the routes then, and secrets for the clusters.
         wait 4999ms
         wait 1ms
-        < 11 cds -b
+        < 10 cds -b
+        wait 4999ms
+        wait 1ms
+        < 11 sds -s
+        ",
+    );
+}
+
+#[test]
+fn a_secret_goes_once_the_clusters_that_may_refer_to_it_are_answered() {
+    after_settled(
+        "
+        push cds a@2 b@1, eds a@1 b@1, sds, lds l@1 m@1, ecds x@1, rds r@1
+        < 7 cds a@2
+        < 8 eds a@1
+        > eds ack 8
+        > cds ack 7
+        < 9 sds -s
+        > sds ack 9
+        settled 2
         ",
     );
 }
