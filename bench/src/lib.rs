@@ -11,6 +11,5 @@ pub mod mesh;
 pub mod process;
 pub mod simulated;
 
-mod frames;
 mod statistics;
 mod under_test;

@@ -17,7 +17,7 @@ use super::entity::{self, Serial, WRITTEN_MESH};
 use super::http1;
 use super::load::Client;
 use super::machine::free_port;
-use crate::frames::frame;
+use testbed::frames::frame;
 
 /// `etcdserverpb.PutRequest` of etcd's `rpc.proto`, without what is optional.
 #[derive(Clone, PartialEq, prost::Message)]

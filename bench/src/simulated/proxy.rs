@@ -30,7 +30,7 @@ use tokio_rustls::TlsConnector;
 use super::board::Board;
 use super::conversation::{Conversation, ProtocolError};
 use super::topology::{MESH, Topology};
-use crate::frames::{Joiner, frame};
+use testbed::frames::{Joiner, frame};
 
 const METHOD: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
@@ -149,7 +149,7 @@ async fn stay_connected(
             Ok(data) => joiner.push(&data),
             Err(end) => bail!("the stream ended: {}", grpc_status(&end.into_trailers().unwrap_or_default())),
         }
-        while let Some(message) = joiner.next()? {
+        while let Some(message) = joiner.next_message()? {
             let bytes = message.len();
             let response = DeltaDiscoveryResponse::decode(message).context("a response does not decode")?;
             let novelty = conversation.novelty(&response);

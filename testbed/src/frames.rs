@@ -9,7 +9,7 @@ const PREFIX_BYTES: usize = 5;
 const MESSAGE_MAX_BYTES: usize = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     #[error("a response is compressed, which nobody asked for")]
     Compressed,
     #[error("a response says that it is {bytes} bytes long")]
@@ -17,7 +17,10 @@ pub(crate) enum FrameError {
 }
 
 /// One message, framed.
-pub(crate) fn frame(message: &impl Message) -> Bytes {
+///
+/// # Panics
+/// Never: nobody makes a request of 4 GiB.
+pub fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(PREFIX_BYTES + length);
     frame.put_u8(0);
@@ -28,17 +31,17 @@ pub(crate) fn frame(message: &impl Message) -> Bytes {
 
 /// Joins the pieces that arrive. Holds no memory between two messages.
 #[derive(Debug, Default)]
-pub(crate) struct Joiner {
+pub struct Joiner {
     pending: BytesMut,
 }
 
 impl Joiner {
-    pub(crate) fn push(&mut self, piece: &[u8]) {
+    pub fn push(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
     }
 
     /// The next whole message, without its prefix.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub fn next_message(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some((&prefix, _)) = self.pending.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
@@ -78,7 +81,7 @@ mod tests {
             let mut out = Vec::new();
             for piece in bytes.chunks(size) {
                 joiner.push(piece);
-                while let Some(message) = joiner.next().expect("well formed") {
+                while let Some(message) = joiner.next_message().expect("well formed") {
                     out.push(DeltaDiscoveryRequest::decode(message).expect("the message"));
                 }
             }
@@ -90,9 +93,9 @@ mod tests {
     fn what_is_no_message_is_an_error() {
         let mut joiner = Joiner::default();
         joiner.push(&[1, 0, 0, 0, 0]);
-        assert!(matches!(joiner.next(), Err(FrameError::Compressed)));
+        assert!(matches!(joiner.next_message(), Err(FrameError::Compressed)));
         let mut joiner = Joiner::default();
         joiner.push(&[0, 0xFF, 0xFF, 0xFF, 0xFF]);
-        assert!(matches!(joiner.next(), Err(FrameError::TooLong { .. })));
+        assert!(matches!(joiner.next_message(), Err(FrameError::TooLong { .. })));
     }
 }
