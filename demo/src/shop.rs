@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use testbed::{Answer, ControlPlane, Launch, Programs, Proxy, Service};
 use tokio::{net::TcpListener, process::Command};
@@ -12,6 +13,13 @@ use tokio::{net::TcpListener, process::Command};
 pub(crate) const BACKEND_PORT: u16 = 10_001;
 pub(crate) const REDIS_PORT: u16 = 10_002;
 const INBOUND_PORT: u16 = 8_080;
+
+/// The last part of an address: the workloads follow in their order.
+const WEB_HOST: u8 = 1;
+const FIRST_WORKLOAD_HOST: u8 = 2;
+
+/// Among the workloads.
+const REDIS: u8 = 3;
 
 /// Name, service and version of each Dataplane that has a workload.
 const WORKLOADS: [(&str, &str, &str); 4] = [
@@ -45,7 +53,20 @@ impl Shop {
 
     /// The address of web's outbound to a service.
     pub(crate) fn outbound(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.ip(1), port)
+        SocketAddr::new(self.ip(WEB_HOST), port)
+    }
+
+    /// Where other proxies reach redis.
+    pub(crate) fn inbound_of_redis(&self) -> SocketAddr {
+        SocketAddr::new(self.ip(FIRST_WORKLOAD_HOST + REDIS), INBOUND_PORT)
+    }
+
+    /// The lines in which redis's kuma-dp counts whom its Envoy has refused.
+    pub(crate) async fn denials_at_redis(&self) -> anyhow::Result<Vec<String>> {
+        let redis = self.proxies.get(usize::from(REDIS)).context("redis has a proxy")?;
+        let metrics = redis.metrics().await?;
+        let denials = metrics.lines().filter(|line| line.starts_with("kuma_dp_denied_total{"));
+        Ok(denials.map(str::to_owned).collect())
     }
 
     pub(crate) fn print_addresses(&self) {
@@ -99,7 +120,7 @@ impl Shop {
             "== registering web, backend v1 (twice), backend v2 and redis over HTTP, with a token for each"
         );
         let interface = |ip: IpAddr, workload: u16| format!("{ip}:{INBOUND_PORT}:{workload}");
-        for (i, (name, service, version)) in (2..).zip(WORKLOADS) {
+        for (i, (name, service, version)) in (FIRST_WORKLOAD_HOST..).zip(WORKLOADS) {
             let answer = if service == "redis" { Answer::Pong } else { Answer::Name };
             let workload = Service::start(name, answer).await?;
             let inbound = json!([{
@@ -110,7 +131,7 @@ impl Shop {
             self.services.push(workload);
         }
         let web = json!({
-            "inbound": [{"interface": interface(self.ip(1), 80), "tags": {"service": "web", "version": "v1"}}],
+            "inbound": [{"interface": interface(self.ip(WEB_HOST), 80), "tags": {"service": "web", "version": "v1"}}],
             "outbound": [
                 {"interface": self.outbound(BACKEND_PORT).to_string(), "service": "backend"},
                 {"interface": self.outbound(REDIS_PORT).to_string(), "service": "redis"},

@@ -7,6 +7,7 @@ use testbed::Settled;
 
 use crate::{
     claims::{Claims, within_six_sigma},
+    mtls,
     shop::{BACKEND_PORT, REDIS_PORT, Shop},
     traffic::{self, Load},
 };
@@ -21,6 +22,7 @@ pub(crate) async fn tell(shop: &mut Shop, claims: &mut Claims) -> anyhow::Result
     split_90_10(shop, claims).await?;
     move_all_to_v2(shop, claims).await?;
     kill_the_control_plane(shop, claims).await?;
+    mtls::tell(shop, claims).await?;
     print_overview(shop, claims).await
 }
 
@@ -135,7 +137,8 @@ async fn everything(shop: &Shop) -> anyhow::Result<Vec<Value>> {
     Ok(all)
 }
 
-async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
+/// Until every Envoy has all that it should have.
+pub(crate) async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
         let online = shop.control_plane.online().await?;
@@ -150,6 +153,6 @@ async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
     }
 }
 
-fn print(duration: Duration) -> String {
+pub(crate) fn print(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
 }

@@ -18,6 +18,7 @@ pub struct Proxy {
     process: Child,
     envoy: Pid,
     admin: AdminAddress,
+    metrics: AdminAddress,
 }
 
 /// Whose proxy is started, and how.
@@ -68,8 +69,9 @@ impl Proxy {
         let envoy = process.until("its Envoy's start", started).await?["pid"].as_i64();
         let envoy = envoy.and_then(|pid| i32::try_from(pid).ok()).context("kuma-dp logs its Envoy's pid")?;
         let admin = AdminAddress::Socket(folder.join("dp/admin.sock"));
+        let metrics = AdminAddress::Socket(folder.join("dp/metrics.sock"));
         // From here on, Envoy ends too when something goes wrong.
-        let mut proxy = Self { process, envoy: Pid::from_raw(envoy), admin };
+        let mut proxy = Self { process, envoy: Pid::from_raw(envoy), admin, metrics };
         let ready = async || logged(&log, earlier, "Envoy is ready");
         proxy.process.until("its Envoy's being ready", ready).await?;
         Ok(proxy)
@@ -86,6 +88,13 @@ impl Proxy {
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
         let (status, body) = self.admin.get(path).await?;
         ensure!(status.is_success(), "{path}: {status}: {body}");
+        Ok(body)
+    }
+
+    /// What kuma-dp itself counts, in OpenMetrics' text form.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        let (status, body) = self.metrics.get("/metrics").await?;
+        ensure!(status.is_success(), "/metrics: {status}: {body}");
         Ok(body)
     }
 
