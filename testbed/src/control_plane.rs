@@ -129,6 +129,7 @@ impl ControlPlane {
             "Mesh" => format!("/meshes/{}", text("name")),
             "Dataplane" => format!("/meshes/{}/dataplanes/{}", text("mesh"), text("name")),
             "TrafficRoute" => format!("/meshes/{}/traffic-routes/{}", text("mesh"), text("name")),
+            "TrafficPermission" => format!("/meshes/{}/traffic-permissions/{}", text("mesh"), text("name")),
             other => bail!("the testbed applies no {other}"),
         };
         let response = self.request(Method::PUT, &path, Some(entity)).await?;
@@ -175,7 +176,9 @@ impl ControlPlane {
         Ok(online)
     }
 
-    async fn is_synced(&self, name: &str) -> anyhow::Result<bool> {
+    /// Whether the proxy of this Dataplane of the mesh `default` has said that it has all that follows from what was
+    /// acknowledged before.
+    pub async fn is_synced(&self, name: &str) -> anyhow::Result<bool> {
         Ok(all_synced(&self.get(&format!("/meshes/default/dataplanes/{name}/xds")).await?))
     }
 

@@ -21,4 +21,4 @@ pub use programs::Programs;
 pub use proxy::{Launch, Proxy};
 pub use secrets::Secrets;
 pub use service::{Answer, Service, ask};
-pub use tls::{TlsClient, TlsService};
+pub use tls::{TlsClient, TlsService, server_name};

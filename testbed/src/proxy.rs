@@ -1,6 +1,6 @@
 //! A running kuma-dp with its Envoy. Both end with their owner.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use launcher::admin::AdminAddress;
@@ -19,6 +19,7 @@ pub struct Proxy {
     envoy: Pid,
     admin: AdminAddress,
     metrics: AdminAddress,
+    log: PathBuf,
 }
 
 /// Whose proxy is started, and how.
@@ -68,10 +69,10 @@ impl Proxy {
         let started = async || logged(&log, earlier, "Envoy is started");
         let envoy = process.until("its Envoy's start", started).await?["pid"].as_i64();
         let envoy = envoy.and_then(|pid| i32::try_from(pid).ok()).context("kuma-dp logs its Envoy's pid")?;
-        let admin = AdminAddress::Socket(folder.join("dp/admin.sock"));
-        let metrics = AdminAddress::Socket(folder.join("dp/metrics.sock"));
+        let [admin, metrics] =
+            ["admin.sock", "metrics.sock"].map(|it| AdminAddress::Socket(folder.join("dp").join(it)));
         // From here on, Envoy ends too when something goes wrong.
-        let mut proxy = Self { process, envoy: Pid::from_raw(envoy), admin, metrics };
+        let mut proxy = Self { process, envoy: Pid::from_raw(envoy), admin, metrics, log: log.clone() };
         let ready = async || logged(&log, earlier, "Envoy is ready");
         proxy.process.until("its Envoy's being ready", ready).await?;
         Ok(proxy)
@@ -91,11 +92,18 @@ impl Proxy {
         Ok(body)
     }
 
-    /// What kuma-dp itself counts, in OpenMetrics' text form.
-    pub async fn metrics(&self) -> anyhow::Result<String> {
-        let (status, body) = self.metrics.get("/metrics").await?;
-        ensure!(status.is_success(), "/metrics: {status}: {body}");
-        Ok(body)
+    /// A counter of kuma-dp's, by its name with its labels; 0 where it has not counted anything yet.
+    pub async fn count(&self, series: &str) -> anyhow::Result<u64> {
+        let (status, metrics) = self.metrics.get("/metrics").await?;
+        ensure!(status.is_success(), "/metrics: {status}: {metrics}");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(Ok(0), |value| value.parse().with_context(|| format!("{series} is {value}")))
+    }
+
+    /// What kuma-dp and its Envoy have written, line by line.
+    pub fn log(&self) -> Vec<String> {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().map(str::to_owned).collect()
     }
 
     /// A counter or gauge of Envoy's, by its full name; 0 where Envoy does not have it (yet).

@@ -2,7 +2,7 @@
 //! server that shows any certificate.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ::aws_lc_rs::digest::{SHA256, digest};
 use anyhow::Context as _;
 use rustls::{
     ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme,
@@ -28,6 +29,13 @@ use crate::Certified;
 
 /// How long an answer, or a refusal, may take on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name (SNI) under which the proxies of a mesh call as this service: it proves nothing, and anybody can work it out.
+pub fn server_name(mesh: &str, source: &str) -> String {
+    let digest = digest(&SHA256, format!("{mesh}\n{source}").as_bytes());
+    let hex: Vec<_> = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}.kuma", hex.concat())
+}
 
 /// A client that believes every server, so that what it is told and refused is the server's doing alone.
 pub struct TlsClient(TlsConnector);
@@ -82,22 +90,25 @@ impl TlsClient {
     }
 }
 
-/// A server that shows this certificate and says its name, as a line, to whoever believes it. Ends when it is dropped.
+/// A server on a free port of 127.0.0.1 that shows this certificate and says its name, as a line, to whoever believes it. Ends
+/// when it is dropped.
 pub struct TlsService {
+    address: SocketAddr,
     believed: Arc<AtomicU64>,
     visited: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl TlsService {
-    pub async fn start(address: SocketAddr, name: &str, certified: &Certified) -> anyhow::Result<Self> {
+    pub async fn start(name: &str, certified: &Certified) -> anyhow::Result<Self> {
         let (chain, key) = der(certified)?;
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
         let (believed, visited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let line = format!("{name}\n");
         let counters = (believed.clone(), visited.clone());
@@ -114,7 +125,11 @@ impl TlsService {
                 });
             }
         });
-        Ok(Self { believed, visited, task })
+        Ok(Self { address, believed, visited, task })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Handshakes that a client has completed.
@@ -190,8 +205,8 @@ mod tests {
     #[tokio::test]
     async fn a_client_hears_whoever_has_the_key_of_what_it_shows() {
         let shown = self_signed(&["spiffe://m/backend", "a\nb"]).unwrap();
-        let address: SocketAddr = ([127, 170, 0, 1], 18_443).into();
-        let service = TlsService::start(address, "backend", &shown).await.unwrap();
+        let service = TlsService::start("backend", &shown).await.unwrap();
+        let address = service.address();
         for certified in [None, Some(&shown)] {
             let client = TlsClient::showing(certified).unwrap();
             assert_eq!(client.ask(address, "a.kuma", "").await.unwrap(), "backend");

@@ -47,16 +47,17 @@ impl Shop {
         self.services.push(workload);
     }
 
-    /// Registers a Dataplane before a workload that the test keeps.
+    /// Registers a Dataplane before a workload that the test keeps. The address of its inbound.
     pub(crate) async fn register_before(
         &mut self,
         workload: &Service,
         name: &str,
         tags: Value,
         outbounds: &[(SocketAddr, &str)],
-    ) {
+    ) -> SocketAddr {
         self.hosts += 1;
-        let interface = format!("{}:8080:{}", self.ip(self.hosts), workload.port());
+        let inbound = SocketAddr::new(self.ip(self.hosts), 8080);
+        let interface = format!("{inbound}:{}", workload.port());
         let outbound: Vec<_> = outbounds
             .iter()
             .map(|(address, service)| json!({"interface": address.to_string(), "service": service}))
@@ -65,6 +66,7 @@ impl Shop {
         let dataplane =
             json!({"type": "Dataplane", "mesh": self.mesh, "name": name, "networking": networking});
         self.control_plane.apply(&dataplane).await.unwrap();
+        inbound
     }
 
     pub(crate) async fn start_proxy(&mut self, name: &str) {

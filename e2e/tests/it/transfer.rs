@@ -28,7 +28,7 @@ const SEED: u64 = 0x6b75_6d61;
 const CHUNK: usize = 4096;
 const TICKS_PER_SECOND: u32 = 64;
 
-const DRAIN_TIME: &str = "1s";
+pub(crate) const DRAIN_TIME: &str = "1s";
 
 /// What the rate allows in two seconds: twice the drain time. Bytes.
 const PHASE: u64 = 2 * TICKS_PER_SECOND as u64 * CHUNK as u64;
@@ -37,7 +37,7 @@ const PHASE: u64 = 2 * TICKS_PER_SECOND as u64 * CHUNK as u64;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Random bytes under way to a service that sends them back, all on one connection.
-struct Transfer {
+pub(crate) struct Transfer {
     /// How many have come back as they were sent.
     returned: watch::Receiver<u64>,
     end: oneshot::Sender<()>,
@@ -46,7 +46,7 @@ struct Transfer {
 }
 
 impl Transfer {
-    async fn start(service: SocketAddr) -> Self {
+    pub(crate) async fn start(service: SocketAddr) -> Self {
         let (from, to) = TcpStream::connect(service).await.unwrap().into_split();
         let (progress, returned) = watch::channel(0);
         let (end, ended) = oneshot::channel();
@@ -55,7 +55,7 @@ impl Transfer {
     }
 
     /// Waits until a phase's worth more has come back than when this is called.
-    async fn passes(&mut self, phase: &str) {
+    pub(crate) async fn passes(&mut self, phase: &str) {
         let enough = *self.returned.borrow() + PHASE;
         let passing = async { self.returned.wait_for(|returned| *returned >= enough).await.is_ok() };
         let passed = timeout(PATIENCE, passing).await;
@@ -66,7 +66,7 @@ impl Transfer {
     }
 
     /// Sends no more, and waits until everything has come back.
-    async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.end.send(()).expect("the connection is open until its client ends it");
         let sent = timeout(PATIENCE, self.writer).await.expect("it ends").unwrap().unwrap();
         timeout(PATIENCE, self.reader).await.expect("it ends").unwrap().unwrap();
@@ -74,7 +74,7 @@ impl Transfer {
     }
 
     /// Waits until somebody else has cut it.
-    async fn cut(mut self) {
+    pub(crate) async fn cut(mut self) {
         let cut = timeout(PATIENCE, async { while self.returned.changed().await.is_ok() {} });
         cut.await.expect("the connection is cut");
     }
