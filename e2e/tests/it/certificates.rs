@@ -44,10 +44,9 @@ async fn whoever_shows_no_certificate_of_a_permitted_service_gets_nothing() {
     let claimed = self_signed(&[WEB]).unwrap();
     let forged = Forger::in_the_name_of(&roots).unwrap().sign(&[WEB]).unwrap();
     let below = Forger::below(&api).unwrap().sign(&[WEB]).unwrap();
-    let key_of_another = Certified { chain: web.chain.clone(), key: web.key.clone() };
     let as_web = server_name("default", "web");
     // The client can speak to it: what follows is refused for what it shows.
-    assert_eq!(heard(&secured, Some(&key_of_another), &as_web).await.unwrap(), "backend");
+    assert_eq!(heard(&secured, Some(&web), &as_web).await.unwrap(), "backend");
 
     let before = secured.backend.connections();
     for (who, certified) in [
@@ -83,31 +82,32 @@ async fn a_certificate_that_has_ended_gets_nothing() {
     assert_eq!(secured.ask("web").await.unwrap(), "backend", "whose certificate was renewed");
 }
 
-/// A Dataplane of the service `backend` that has this address, where somebody may listen.
-async fn register_at(secured: &Secured, name: &str, address: SocketAddr) {
+/// A Dataplane of the service `backend` that has this address, where somebody listens who is not its proxy.
+async fn register_at(secured: &Secured, address: SocketAddr) {
     let inbound = json!([{"interface": format!("{address}:80"), "tags": {"service": "backend"}}]);
     let networking = json!({"inbound": inbound});
-    let dataplane = json!({"type": "Dataplane", "mesh": "default", "name": name, "networking": networking});
+    let dataplane =
+        json!({"type": "Dataplane", "mesh": "default", "name": "elsewhere", "networking": networking});
     secured.shop.control_plane.apply(&dataplane).await.unwrap();
-    secured.until_synced().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_says_nothing_to_who_is_not_the_service_that_it_calls() {
     let secured = permitted(177).await;
-    // Where the real one was, others are.
     let backend = identity(&secured, "default", "backend").await;
     let api = identity(&secured, "default", "api").await;
     let Secrets { roots, .. } = Secrets::fetch(&secured.shop.control_plane, "default", "web").await.unwrap();
     let backend_id = "spiffe://default/backend";
     let forged = Forger::in_the_name_of(&roots).unwrap().sign(&[backend_id]).unwrap();
+    // Where the real one was, others are.
+    secured.shop.control_plane.delete("/meshes/default/dataplanes/backend").await.unwrap();
     for (who, certified) in [
         ("another service", &api),
         ("who has signed himself", &self_signed(&[backend_id]).unwrap()),
         ("whose CA has the mesh's CA's name", &forged),
     ] {
         let impostor = TlsService::start("impostor", certified).await.unwrap();
-        register_at(&secured, "backend", impostor.address()).await;
+        register_at(&secured, impostor.address()).await;
         until("the client to meet the impostor", async || {
             let heard = secured.ask("web").await;
             assert_ne!(heard.ok().as_deref(), Some("impostor"), "{who}");
@@ -118,7 +118,7 @@ async fn a_client_says_nothing_to_who_is_not_the_service_that_it_calls() {
     }
 
     let plain = Service::start("impostor", testbed::Answer::Name).await.unwrap();
-    register_at(&secured, "backend", ([127, 0, 0, 1], plain.port()).into()).await;
+    register_at(&secured, ([127, 0, 0, 1], plain.port()).into()).await;
     until("the client to meet who speaks no TLS", async || {
         assert_ne!(secured.ask("web").await.ok().as_deref(), Some("impostor"));
         plain.connections() > 0
@@ -127,7 +127,7 @@ async fn a_client_says_nothing_to_who_is_not_the_service_that_it_calls() {
 
     // Whoever has a certificate of the service is the service.
     let real = TlsService::start("backend", &backend).await.unwrap();
-    register_at(&secured, "backend", real.address()).await;
+    register_at(&secured, real.address()).await;
     until("the client to be answered", async || secured.ask("web").await.is_ok_and(|it| it == "backend"))
         .await;
     assert!(real.believed() > 0);

@@ -10,7 +10,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_revoked_is_cut_and_nobody_else_is() {
-    let settings = [(VALIDITY, "60s")];
+    let settings = [(VALIDITY, "30s")];
     let plain = Plain {
         settings: &settings,
         answer: Answer::Echo,
