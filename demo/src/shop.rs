@@ -21,6 +21,8 @@ const FIRST_WORKLOAD_HOST: u8 = 2;
 /// Among the workloads.
 const REDIS: u8 = 3;
 
+pub(crate) const DENIED: &str = r#"kuma_dp_denied_total{source="web",destination="redis"}"#;
+
 /// Name, service and version of each Dataplane that has a workload.
 const WORKLOADS: [(&str, &str, &str); 4] = [
     ("backend-v1-1", "backend", "v1"),
@@ -61,12 +63,10 @@ impl Shop {
         SocketAddr::new(self.ip(FIRST_WORKLOAD_HOST + REDIS), INBOUND_PORT)
     }
 
-    /// The lines in which redis's kuma-dp counts whom its Envoy has refused.
-    pub(crate) async fn denials_at_redis(&self) -> anyhow::Result<Vec<String>> {
+    /// How often redis's Envoy has refused web, as its kuma-dp counts.
+    pub(crate) async fn web_denied_at_redis(&self) -> anyhow::Result<u64> {
         let redis = self.proxies.get(usize::from(REDIS)).context("redis has a proxy")?;
-        let metrics = redis.metrics().await?;
-        let denials = metrics.lines().filter(|line| line.starts_with("kuma_dp_denied_total{"));
-        Ok(denials.map(str::to_owned).collect())
+        redis.count(DENIED).await
     }
 
     pub(crate) fn print_addresses(&self) {
