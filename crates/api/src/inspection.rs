@@ -57,10 +57,26 @@ pub struct Inspection {
     pub revision: Revision,
     /// Those that are open, the oldest first. What Envoy has is what the last one says.
     pub streams: Vec<InspectedStream>,
+    /// The one that the proxy was given last, while its mesh has mTLS.
+    pub certificate: Option<InspectedCertificate>,
     /// In make-before-break order of the types, and then by name.
     pub resources: Vec<InspectedResource>,
     /// What will not do what somebody wants, in sentences.
     pub warnings: Vec<String>,
+}
+
+/// By what a proxy proves who it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InspectedCertificate {
+    /// Those that it names, sorted.
+    pub services: Vec<String>,
+    pub not_after: Timestamp,
+    pub renew_at: Timestamp,
+    /// The id of the CA that has signed it.
+    pub ca: String,
+    /// 32 hexadecimal digits; the version of the secret `identity_cert`.
+    pub fingerprint: String,
 }
 
 /// An open xDS stream of the proxy. Two of them are an Envoy that is about to be replaced, or two with one token.
@@ -177,6 +193,7 @@ fn encode(proxy: &ProxyId, inspection: &Inspection) -> Result<Bytes, Refusal> {
         revision: inspection.revision.to_string(),
         online: !inspection.streams.is_empty(),
         streams: &inspection.streams,
+        certificate: inspection.certificate.as_ref(),
         resources: inspection.resources.iter().map(ResourceBody::new).collect(),
         warnings: &inspection.warnings,
     };
@@ -192,6 +209,8 @@ struct Body<'a> {
     revision: String,
     online: bool,
     streams: &'a [InspectedStream],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'a InspectedCertificate>,
     resources: Vec<ResourceBody<'a>>,
     warnings: &'a [String],
 }

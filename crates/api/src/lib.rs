@@ -54,8 +54,8 @@ use std::{
 pub use cors::{BadPattern, CorsPolicy};
 pub use hosts::HostPolicy;
 pub use inspection::{
-    Acknowledged, Detail, Inspect, InspectedResource, InspectedStream, Inspection, Protocol, ResourceState,
-    Source,
+    Acknowledged, Detail, Inspect, InspectedCertificate, InspectedResource, InspectedStream, Inspection,
+    Protocol, ResourceState, Source,
 };
 pub use limits::Limits;
 pub use mesh_cas::{Answering, Guard, MeshCaError, MeshCaInfo, MeshCaProxies, MeshCas};

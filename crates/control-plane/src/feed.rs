@@ -1,15 +1,22 @@
-//! One stream's source of snapshots: asleep until a part that it has read changes, then it plans, translates and hands out
-//! what differs.
+//! One stream's source of snapshots: asleep until a part that it has read changes, or its certificate is to be renewed; then it
+//! plans, translates and hands out what differs.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use model::ProxyId;
-use plan::{Announced, Outcome, Planned};
+use plan::{
+    Announced, Mtls, Outcome, Planned,
+    envoy::{IDENTITY_CERTIFICATE, MESH_CA},
+};
 use tokio::time::Instant;
 use tracing::{info, warn};
 use xds::{Refusal, ResourceType, SessionStatus, Snapshot, StreamView, Subscriber};
 
 use crate::{
+    certificates::{Certificates, Given},
     contents::Contents,
     live_streams::{Listing, LiveStreams},
     metrics::{Metrics, OpenStream},
@@ -27,6 +34,7 @@ pub struct Planner {
     pub turns: Turns,
     /// For whoever inspects a proxy.
     pub live_streams: Arc<LiveStreams>,
+    pub certificates: Arc<Certificates>,
 }
 
 pub struct Feed {
@@ -41,6 +49,8 @@ pub struct Feed {
     /// Outlives `next`, which every message of the client cancels.
     place: Option<Place>,
     snapshot: Option<Arc<Snapshot>>,
+    /// When it looks again although nothing has changed, because its certificate is to be renewed.
+    look_again_at: Option<SystemTime>,
     said_unknown: bool,
     pushes: Pushes,
     subscription: Subscription,
@@ -76,6 +86,7 @@ impl Feed {
             dirty: true,
             place: None,
             snapshot: None,
+            look_again_at: None,
             said_unknown: false,
             pushes: Pushes::default(),
             subscription,
@@ -105,7 +116,7 @@ impl Feed {
 
     /// The snapshot of the latest world, if there is one and it differs from the last.
     fn look(&mut self) -> Option<(u64, Arc<Snapshot>)> {
-        let is_first = self.snapshot.is_none();
+        let last = self.snapshot.clone();
         let Published { revision, at, .. } = loop {
             let published = self.planner.registry.published();
             let Planned { outcome, reads } = plan::plan(&published.world, &self.proxy, &self.announced);
@@ -121,20 +132,25 @@ impl Feed {
             }
             break published;
         };
-        // What a stream begins with is no change on its way: its world may be hours old.
-        if !is_first {
+        let snapshot = self.snapshot.clone()?;
+        // What a stream begins with is no change on its way: its world may be hours old. So may that of a certificate that is
+        // renewed.
+        if last.is_some_and(|last| !same_versions(&last, &snapshot, &NOT_BY_THE_CLOCK)) {
             self.pushes.on_its_way(revision, at);
         }
-        self.snapshot.clone().map(|snapshot| (revision, snapshot))
+        Some((revision, snapshot))
     }
 
     /// `None`: nothing is sent, because nothing is known. An empty snapshot is for an explicit delete only.
     fn snapshot_of(&mut self, outcome: Outcome) -> Option<Snapshot> {
+        self.look_again_at = None;
         match outcome {
             Outcome::Plan(plan) => {
                 self.said_unknown = false;
+                let secrets = self.secrets(plan.mtls.as_ref());
                 let resources = plan::envoy::resources(&plan);
-                Some(resources.iter().filter_map(|resource| self.encoded(resource)).collect())
+                let resources = resources.iter().filter_map(|resource| self.encoded(resource));
+                Some(resources.chain(secrets).collect())
             }
             Outcome::Deleted => Some(Snapshot::default()),
             Outcome::Unknown | Outcome::NoMesh => {
@@ -145,6 +161,27 @@ impl Feed {
                 None
             }
         }
+    }
+
+    /// Whom the proxy trusts, and who it is. What cannot be had now stays as it was.
+    fn secrets(&mut self, mtls: Option<&Mtls>) -> Vec<Arc<xds::Resource>> {
+        let Some(mtls) = mtls else {
+            self.planner.certificates.workloads.forget(&self.proxy);
+            return Vec::new();
+        };
+        let Given { roots, identity, ask_again_at } = self.planner.certificates.give(&self.proxy, mtls);
+        self.look_again_at = ask_again_at;
+        let roots = roots.or_else(|| self.last_secret(MESH_CA));
+        let has_identity = !mtls.services.is_empty();
+        let identity = identity
+            .map(|workload| workload.encoded.clone())
+            .or_else(|| self.last_secret(IDENTITY_CERTIFICATE))
+            .filter(|_| has_identity);
+        roots.into_iter().chain(identity).collect()
+    }
+
+    fn last_secret(&self, name: &str) -> Option<Arc<xds::Resource>> {
+        self.snapshot.as_ref()?.get(ResourceType::Secret, name).cloned()
     }
 
     /// The shared encoding; from the last snapshot where the content is the same, which is nearly always.
@@ -158,7 +195,7 @@ impl Feed {
     }
 
     fn has(&self, snapshot: &Snapshot) -> bool {
-        self.snapshot.as_ref().is_some_and(|last| same_versions(last, snapshot))
+        self.snapshot.as_ref().is_some_and(|last| same_versions(last, snapshot, &ResourceType::ALL))
     }
 }
 
@@ -177,8 +214,30 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-fn same_versions(a: &Snapshot, b: &Snapshot) -> bool {
-    ResourceType::ALL.into_iter().all(|resource_type| a.differences(b, resource_type).is_empty())
+/// Clocks are set: nobody sleeps longer without looking at his again.
+const SLEPT_AT_MOST: Duration = Duration::from_hours(1);
+
+/// That time by a clock of people, or never.
+async fn by_the_clock(time: Option<SystemTime>, now: fn() -> SystemTime) {
+    let Some(time) = time else { return std::future::pending().await };
+    while let Ok(left) = time.duration_since(now())
+        && !left.is_zero()
+    {
+        tokio::time::sleep(left.min(SLEPT_AT_MOST)).await;
+    }
+}
+
+/// The types of resources that follow from the world alone.
+const NOT_BY_THE_CLOCK: [ResourceType; 5] = [
+    ResourceType::Cluster,
+    ResourceType::Endpoint,
+    ResourceType::Listener,
+    ResourceType::Extension,
+    ResourceType::Route,
+];
+
+fn same_versions(a: &Snapshot, b: &Snapshot, of: &[ResourceType]) -> bool {
+    of.iter().all(|resource_type| a.differences(b, *resource_type).is_empty())
 }
 
 impl Subscriber for Feed {
@@ -200,6 +259,7 @@ impl Subscriber for Feed {
             if !self.dirty {
                 tokio::select! {
                     () = self.registration.wake.notified() => self.dirty = true,
+                    () = by_the_clock(self.look_again_at, self.planner.certificates.now) => self.dirty = true,
                     () = at(self.expires) => return Err(expired()),
                 }
             }

@@ -8,10 +8,14 @@
 //! A revoked token and a retired key come the same way, by a revision: [`token_keys`] has the keyring of the present, and
 //! [`admissions`] ends the streams whose token it refuses.
 //!
+//! With mTLS a stream is also given [`certificates`], by the clock and not by a revision: [`mesh_cas`] has the CAs of each mesh,
+//! [`workloads`] what they have signed for proxies, and [`rotation`] replaces a CA step by step.
+//!
 //! The rules of what a proxy gets live in `plan`, those of the protocol in `xds`, those of the API in `api`: none here.
 
 pub mod admissions;
 pub mod authority;
+pub mod certificates;
 pub mod config;
 pub mod contents;
 mod default_mesh;
@@ -22,9 +26,11 @@ pub mod inspect;
 pub mod listen;
 pub mod live_streams;
 pub mod logging;
+pub mod mesh_cas;
 pub mod metrics;
 pub mod record;
 pub mod registry;
+pub mod rotation;
 pub mod run;
 pub mod secrets;
 mod supervise;
@@ -32,3 +38,4 @@ pub mod tls;
 pub mod token_keys;
 pub mod turns;
 pub mod work_dir;
+pub mod workloads;

@@ -1,6 +1,11 @@
 //! What the control plane counts. Prefix `kuma_`, base units, no label per proxy; served at `/metrics` (docs/operations.md).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -16,6 +21,8 @@ use prometheus_client::{
 };
 use store::Store;
 use xds::{Protocol, ResourceType};
+
+use crate::{certificates::Certificates, live_streams::LiveStreams};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TypeLabel {
@@ -49,7 +56,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        certificates: Arc<Certificates>,
+        live_streams: Arc<LiveStreams>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("kuma");
         let plans = Counter::default();
         let convergence = seconds();
@@ -67,7 +78,10 @@ impl Metrics {
         registry.register("xds_responses", "xDS responses sent", responses.clone());
         registry.register("xds_rejections", "xDS responses that Envoy rejected", rejections.clone());
         registry.register("http_request_seconds", "HTTP requests", requests.clone());
+        let signed = certificates.workloads.signed.clone();
+        registry.register("certificates_signed", "Certificates signed for proxies", signed);
         registry.register_collector(Box::new(StoreCollector(store)));
+        registry.register_collector(Box::new(CertificateCollector { certificates, live_streams }));
         Self { registry, plans, convergence, streams, responses, rejections, requests }
     }
 
@@ -159,5 +173,71 @@ impl Collector for StoreCollector {
             MetricType::Counter,
         )?;
         reads.encode(into)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MeshLabel {
+    mesh: String,
+}
+
+/// How long certificates still live. Asked when it is scraped, because that changes by itself.
+struct CertificateCollector {
+    certificates: Arc<Certificates>,
+    live_streams: Arc<LiveStreams>,
+}
+
+impl CertificateCollector {
+    /// By mesh: when the first certificate of a proxy that is connected ends.
+    fn first_certificate_ends(&self) -> BTreeMap<String, SystemTime> {
+        let mut first = BTreeMap::new();
+        for proxy in self.live_streams.proxies() {
+            let Some(workload) = self.certificates.workloads.of(&proxy) else { continue };
+            let of_mesh = first.entry(proxy.mesh.to_string()).or_insert(workload.not_after);
+            *of_mesh = workload.not_after.min(*of_mesh);
+        }
+        first
+    }
+
+    /// By mesh: when the CA that signs ends.
+    fn ca_ends(&self) -> BTreeMap<String, SystemTime> {
+        let all = self.certificates.mesh_cas.all().into_iter();
+        all.map(|(mesh, authority)| (mesh, authority.cas.signing().not_after())).collect()
+    }
+}
+
+impl fmt::Debug for CertificateCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CertificateCollector")
+    }
+}
+
+impl Collector for CertificateCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = (self.certificates.now)();
+        let families = [
+            (
+                "certificate_expiry_seconds",
+                "Until the first certificate of a connected proxy of the mesh ends; below 0 once it has.",
+                self.first_certificate_ends(),
+            ),
+            ("mesh_ca_expiry_seconds", "Until the CA that signs for the mesh ends.", self.ca_ends()),
+        ];
+        for (name, help, ends) in families {
+            let mut into = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (mesh, end) in ends {
+                let left = ConstGauge::new(seconds_until(end, now));
+                left.encode(into.encode_family(&MeshLabel { mesh })?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn seconds_until(end: SystemTime, now: SystemTime) -> i64 {
+    let whole = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match end.duration_since(now) {
+        Ok(left) => whole(left),
+        Err(over) => -whole(over.duration()),
     }
 }

@@ -78,6 +78,13 @@ impl Registry {
         }
     }
 
+    /// Wakes the streams that read this part, although the world is as it was: what else they look at has changed.
+    pub fn wake(&self, part: &Part) {
+        for wake in self.streams().by_part.get(part).into_iter().flat_map(BTreeMap::values) {
+            wake.notify_one();
+        }
+    }
+
     pub fn register(self: &Arc<Self>) -> Registration {
         let mut streams = self.streams();
         streams.next_id += 1;
@@ -166,6 +173,10 @@ mod tests {
 
         registry.publish(next.clone(), &BTreeSet::from([part("a"), part("b")]));
         assert!(is_woken(&a) && is_woken(&both) && !is_woken(&both));
+
+        registry.wake(&part("b"));
+        registry.wake(&part("c"));
+        assert!(!is_woken(&a) && is_woken(&both) && registry.revision() == 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::{
     admissions::Admissions,
     authority::Streams,
+    certificates::{Certificates, forget_certificates},
     config::{self, Config, StoreKind},
     contents::Contents,
     default_mesh::apply_default_mesh,
@@ -26,9 +27,12 @@ use crate::{
     follow::{follow, whole_world},
     inspect::Inspector,
     listen,
+    live_streams::LiveStreams,
+    mesh_cas::{StoredMeshCas, make_mesh_cas},
     metrics::Metrics,
     record::Recorder,
     registry::Registry,
+    rotation::Rotation,
     secrets::{self, Secrets},
     supervise::Running,
     tls::ServerTls,
@@ -53,7 +57,7 @@ pub async fn run(
     let store = open_store(&config, work_dir.path(), &rng).await?;
 
     let key_path = or_within(&config.general.secrets_key_file, work_dir.path(), "secrets.key");
-    let Secrets { ca, token_keys } = secrets::open(&store, &key_path, &rng, SystemTime::now()).await?;
+    let Secrets { key, ca, token_keys } = secrets::open(&store, &key_path, &rng, SystemTime::now()).await?;
     secrets::keep_admin_token(work_dir.path(), &token_keys.keyring(), &rng, SystemTime::now())?;
     let ca_pem = ca.certificate_pem().to_owned();
     work_dir.write_ca(&ca_pem).context("ca.pem cannot be written into the work directory")?;
@@ -61,10 +65,14 @@ pub async fn run(
 
     let listeners = Listeners::bind(&config)?;
     let ports = listeners.ports();
-    let metrics = Arc::new(Metrics::new(store.clone()));
     let present = store.present();
     let registry = Arc::new(Registry::new(whole_world(&present), present.revision().number, Instant::now()));
     drop(present);
+    let mesh_cas = Arc::new(StoredMeshCas::new(store.clone(), key, registry.clone(), SystemTime::now));
+    let validity = config.identity.certificate_validity.into();
+    let certificates = Arc::new(Certificates::new(mesh_cas.clone(), validity, SystemTime::now));
+    let live_streams = Arc::new(LiveStreams::default());
+    let metrics = Arc::new(Metrics::new(store.clone(), certificates.clone(), live_streams.clone()));
     let instance = uuid::Uuid::new_v4().to_string();
     let recorder = Arc::new(Recorder::new(store.clone(), instance, config.xds_server.status_flush_interval));
     recorder.close_left_open().await;
@@ -73,9 +81,11 @@ pub async fn run(
         contents: Contents::default(),
         metrics: metrics.clone(),
         turns: Turns::new(planning_turns()),
-        live_streams: Arc::default(),
+        live_streams: live_streams.clone(),
+        certificates: certificates.clone(),
     });
     let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });
+    let rotation = Rotation { store: store.clone(), certificates: certificates.clone(), live_streams };
     let admissions = Arc::new(Admissions::new(token_keys.clone()));
     let streams = Streams {
         token_keys: token_keys.clone(),
@@ -111,12 +121,15 @@ pub async fn run(
         now: SystemTime::now,
         metrics: metrics.clone(),
         inspector,
+        mesh_cas: Arc::new(rotation),
     });
     running.spawn_http("the API", listeners.api, &api);
     running.spawn_http("diagnostics", listeners.diagnostics, &diagnostics::router(metrics));
     running.spawn_background(follow(store.clone(), registry, recorder.clone()));
     let tokens = secrets::follow_tokens(store.clone(), token_keys, admissions, work_dir.path().to_owned());
     running.spawn_background(tokens);
+    running.spawn_background(make_mesh_cas(store.clone(), mesh_cas));
+    running.spawn_background(forget_certificates(store.clone(), certificates));
     running.spawn_background(tls.renew());
     let recording = recorder.clone();
     running.spawn_background(async move { recording.run().await });

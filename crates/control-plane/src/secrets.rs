@@ -22,6 +22,8 @@ use crate::{
 };
 
 pub struct Secrets {
+    /// Under which everything else is sealed.
+    pub key: SecretsKey,
     pub ca: ControlPlaneCa,
     pub token_keys: Arc<StoredTokenKeys>,
 }
@@ -64,8 +66,8 @@ pub async fn open(
         store.put_first_token_key(&first.kid, first.sealed).await?;
     }
     let fingerprint = ca.fingerprint().to_owned();
-    let token_keys = StoredTokenKeys::open(store.clone(), key, fingerprint).map_err(unusable)?;
-    Ok(Secrets { ca, token_keys: Arc::new(token_keys) })
+    let token_keys = StoredTokenKeys::open(store.clone(), key.clone(), fingerprint).map_err(unusable)?;
+    Ok(Secrets { key, ca, token_keys: Arc::new(token_keys) })
 }
 
 /// Makes the file `admin-token` in the work directory, if it is not there or its token no longer holds (the keys are others

@@ -20,6 +20,7 @@ pub(super) fn schema() -> Value {
                 "streams",
                 described(list(inspected_stream()), "The open streams; the last one says what Envoy has."),
             ),
+            ("certificate", inspected_certificate()),
             ("resources", described(list(inspected_resource()), "In the order in which they are sent.")),
             ("warnings", described(list(warning), "What will not do what somebody wants.")),
         ],
@@ -39,6 +40,23 @@ fn inspected_stream() -> Value {
         ],
     );
     requiring(stream, ["id", "protocol", "connectedAt"])
+}
+
+fn inspected_certificate() -> Value {
+    let certificate = object(
+        "The certificate that the proxy was given last, while its mesh has mTLS.",
+        [
+            ("services", described(list(text("A service.")), "Those that it names.")),
+            ("notAfter", time("When it ends.")),
+            ("renewAt", time("When the proxy is given another.")),
+            ("ca", non_empty_text("The id of the CA of the mesh that has signed it.")),
+            (
+                "fingerprint",
+                non_empty_text("The first half of its SHA-256; the version of the secret `identity_cert`."),
+            ),
+        ],
+    );
+    requiring(certificate, ["services", "notAfter", "renewAt", "ca", "fingerprint"])
 }
 
 fn inspected_resource() -> Value {

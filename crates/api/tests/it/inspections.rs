@@ -3,8 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 
 use api::{
-    Acknowledged, Detail, Inspect, InspectedResource, InspectedStream, Inspection, Protocol, ResourceState,
-    Source,
+    Acknowledged, Detail, Inspect, InspectedCertificate, InspectedResource, InspectedStream, Inspection,
+    Protocol, ResourceState, Source,
 };
 use model::{Key, Kind, ProxyId, Timestamp};
 use serde_json::{Value, json};
@@ -61,9 +61,17 @@ impl Inspect for CannedInspector {
             connected_at: AT,
             last_update_at: Some(AT),
         };
+        let certificate = InspectedCertificate {
+            services: vec!["web".to_owned()],
+            not_after: AT,
+            renew_at: AT,
+            ca: "0123456789abcdef".to_owned(),
+            fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+        };
         Some(Inspection {
             revision: Revision { epoch: EPOCH, number: 7 },
             streams: vec![InspectedStream { last_update_at: None, ..stream.clone() }, stream],
+            certificate: Some(certificate),
             resources: vec![rejected, many, leaving],
             warnings: vec!["cluster backend: it has no endpoints".to_owned()],
         })
@@ -103,6 +111,10 @@ async fn everything_that_is_known_is_said() {
                     "connectedAt": "2026-01-01T00:00:01.500Z", "lastUpdateAt": "2026-01-01T00:00:01.500Z",
                 },
             ],
+            "certificate": {
+                "services": ["web"], "notAfter": "2026-01-01T00:00:01.500Z", "renewAt": "2026-01-01T00:00:01.500Z",
+                "ca": "0123456789abcdef", "fingerprint": "0123456789abcdef0123456789abcdef",
+            },
             "resources": null,
             "warnings": ["cluster backend: it has no endpoints"],
         })

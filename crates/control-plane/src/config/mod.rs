@@ -20,7 +20,7 @@ use serde_json::Value;
 pub use error::{ConfigError, ConfigErrors};
 use settings::{ELSEWHERE, SETTINGS};
 use value::Raw;
-pub use value::{Environment, LogFormat, LogLevel, StoreKind};
+pub use value::{CertificateValidity, Environment, LogFormat, LogLevel, StoreKind};
 
 /// The effective configuration. A path that is empty has its place in the work directory.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,7 @@ pub struct Config {
     pub api_server: ApiServer,
     pub xds_server: XdsServer,
     pub bootstrap: Bootstrap,
+    pub identity: Identity,
     pub data_plane_token_server_enabled: bool,
     /// A Mesh as YAML or JSON, made at every start at which it is not there. Empty: the built-in `default` mesh.
     pub defaults_mesh: String,
@@ -92,6 +93,12 @@ pub struct Bootstrap {
     pub xds_connect_timeout: Duration,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// How long the certificate of a proxy lives.
+    pub certificate_validity: CertificateValidity,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -124,6 +131,7 @@ impl Default for Config {
                 xds_port: 0,
                 xds_connect_timeout: Duration::from_secs(1),
             },
+            identity: Identity { certificate_validity: CertificateValidity::default() },
             data_plane_token_server_enabled: true,
             defaults_mesh: String::new(),
         }
@@ -150,7 +158,8 @@ pub fn load(
     if let Some(file) = file {
         read_file(file, &mut config, &mut errors);
     }
-    let warnings = read_variables(variables, &mut config, &mut errors);
+    let mut warnings = read_variables(variables, &mut config, &mut errors);
+    warnings.extend(config.identity.certificate_validity.warning());
     refuse_what_is_not_served(&config, &mut errors);
     if errors.is_empty() { Ok((config, warnings)) } else { Err(ConfigErrors(errors)) }
 }

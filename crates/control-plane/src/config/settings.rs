@@ -56,6 +56,7 @@ settings! {
     "bootstrapServer.params.xdsPort", "KUMA_BOOTSTRAP_SERVER_PARAMS_XDS_PORT" => bootstrap.xds_port;
     "bootstrapServer.params.xdsConnectTimeout", "KUMA_BOOTSTRAP_SERVER_PARAMS_XDS_CONNECT_TIMEOUT"
         => bootstrap.xds_connect_timeout;
+    "identity.certificateValidity", "KUMA_IDENTITY_CERTIFICATE_VALIDITY" => identity.certificate_validity;
     "dataplaneTokenServer.enabled", "KUMA_DATAPLANE_TOKEN_SERVER_ENABLED" => data_plane_token_server_enabled;
     "defaults.mesh", "KUMA_DEFAULTS_MESH" => defaults_mesh;
 }
@@ -92,7 +93,6 @@ pub(super) const ELSEWHERE: &[Elsewhere] = &[
         "KUMA_XDS_SERVER_TLS_",
         "the control plane signs its own certificate; remove it",
     ),
-    elsewhere("identity", "KUMA_IDENTITY_", "there are no workload certificates yet; remove it"),
     elsewhere(
         "sdsServer",
         "KUMA_SDS_SERVER_",

@@ -80,6 +80,29 @@ fn durations_are_read_as_go_writes_them() {
 }
 
 #[test]
+fn a_certificate_lives_between_ten_seconds_and_ninety_days_and_a_short_life_is_warned_of() {
+    for (text, seconds, is_warned_of) in [
+        ("336h", Some(14 * 86_400), false),
+        ("2160h", Some(90 * 86_400), false),
+        ("1h", Some(3_600), false),
+        ("59m59s", Some(3_599), true),
+        ("10s", Some(10), true),
+        ("9s", None, false),
+        ("2160h1s", None, false),
+        ("14d", None, false),
+        ("", None, false),
+    ] {
+        let variables = variables(&[("KUMA_IDENTITY_CERTIFICATE_VALIDITY", text)]);
+        let read = load(None, &variables).ok();
+        let validity = |config: &Config| Duration::from(config.identity.certificate_validity).as_secs();
+        assert_eq!(read.as_ref().map(|(config, _)| validity(config)), seconds, "{text}");
+        let warned = read.is_some_and(|(_, warnings)| warnings.iter().any(|it| it.contains("less than 1h")));
+        assert_eq!(warned, is_warned_of, "{text}");
+    }
+    assert_eq!(show(&Config::default())["identity"]["certificateValidity"], "1209600s");
+}
+
+#[test]
 fn no_two_settings_share_a_key_or_a_variable_and_all_are_shown() {
     let keys: std::collections::BTreeSet<_> = SETTINGS.iter().map(|setting| setting.key).collect();
     let names: std::collections::BTreeSet<_> = SETTINGS.iter().map(|setting| setting.variable).collect();

@@ -130,6 +130,49 @@ impl Setting for Duration {
 
 const LONGEST: Duration = Duration::from_hours(24);
 
+/// How long the certificates of proxies live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateValidity(Duration);
+
+impl CertificateValidity {
+    /// Below it the last third of a life, in which a proxy can do without kuma-cp, is a matter of minutes.
+    const SHORT: Duration = Duration::from_hours(1);
+
+    /// What should be said about it.
+    pub(super) fn warning(self) -> Option<String> {
+        let sentence = "identity.certificateValidity is less than 1h: if kuma-cp is away for a third of that, proxies with mTLS \
+                        lose their connections; it is meant for tests";
+        (self.0 < Self::SHORT).then(|| sentence.to_owned())
+    }
+}
+
+/// Two weeks: renewed after two thirds, so that kuma-cp may be away for more than four days.
+impl Default for CertificateValidity {
+    fn default() -> Self {
+        Self(Duration::from_hours(14 * 24))
+    }
+}
+
+impl From<CertificateValidity> for Duration {
+    fn from(validity: CertificateValidity) -> Self {
+        validity.0
+    }
+}
+
+impl Setting for CertificateValidity {
+    fn read(raw: Raw<'_>) -> Result<Self, String> {
+        let bounds = Duration::from_secs(10)..=Duration::from_hours(90 * 24);
+        let text = String::read(raw).ok();
+        let duration = text.as_deref().and_then(parse_duration).filter(|it| bounds.contains(it));
+        let expected = "a duration between 10s and 2160h is expected, such as 336h";
+        duration.map(Self).ok_or_else(|| expected.to_owned())
+    }
+
+    fn show(&self) -> Value {
+        self.0.show()
+    }
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;

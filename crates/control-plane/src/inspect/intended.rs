@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use api::{Detail, Source};
-use model::{Key, ProxyId};
+use api::{Detail, InspectedCertificate, Source};
+use model::{Key, ProxyId, Timestamp};
 use plan::{
-    Announced, Outcome, World,
+    Announced, Mtls, Outcome, World,
     envoy::{self, Sources},
 };
 use serde_json::Value;
@@ -13,8 +13,11 @@ use store::Present;
 use tracing::error;
 use xds::ResourceType;
 
+use crate::{certificates::Certificates, workloads::Workload};
+
 #[derive(Default)]
 pub(super) struct Intended {
+    pub(super) certificate: Option<InspectedCertificate>,
     pub(super) resources: Vec<IntendedResource>,
     pub(super) warnings: Vec<String>,
 }
@@ -27,14 +30,22 @@ pub(super) struct IntendedResource {
     pub(super) content: Option<Value>,
 }
 
+/// Of which proxy what is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) proxy: &'a ProxyId,
+    pub(super) announced: &'a Announced,
+    pub(super) detail: Detail,
+}
+
 /// `world` is that of `present`. Nothing is intended for a proxy whose Dataplane is not there.
 pub(super) fn intended(
     world: &World,
     present: &Present,
-    proxy: &ProxyId,
-    announced: &Announced,
-    detail: Detail,
+    certificates: &Certificates,
+    asked: Asked<'_>,
 ) -> Intended {
+    let Asked { proxy, announced, detail } = asked;
     let Outcome::Plan(plan) = plan::plan(world, proxy, announced).outcome else { return Intended::default() };
     let sources = Sources::new(world, proxy, &plan);
     let resource = |resource: envoy::Resource| {
@@ -46,9 +57,34 @@ pub(super) fn intended(
             version: resource.version,
         })
     };
+    let workload = plan.mtls.as_ref().and_then(|mtls| workload(certificates, proxy, mtls));
+    let roots = plan.mtls.as_ref().and_then(|mtls| certificates.mesh_cas.of(&mtls.mesh));
+    let secrets = [
+        workload.as_ref().map(|workload| workload.without_key()),
+        roots.map(|authority| authority.roots.clone()),
+    ];
+    let all = envoy::resources(&plan).into_iter().chain(secrets.into_iter().flatten());
+    let mut resources: Vec<_> = all.filter_map(resource).collect();
+    resources.sort_by(|a, b| (a.resource_type, &a.name).cmp(&(b.resource_type, &b.name)));
     Intended {
-        resources: envoy::resources(&plan).into_iter().filter_map(resource).collect(),
+        certificate: workload.as_ref().map(|workload| shown(workload)),
+        resources,
         warnings: plan.warnings(),
+    }
+}
+
+/// The certificate that the proxy was given last: none is signed for whoever only looks.
+fn workload(certificates: &Certificates, proxy: &ProxyId, mtls: &Mtls) -> Option<Arc<Workload>> {
+    certificates.workloads.of(proxy).filter(|_| !mtls.services.is_empty())
+}
+
+fn shown(workload: &Workload) -> InspectedCertificate {
+    InspectedCertificate {
+        services: workload.services.iter().cloned().collect(),
+        not_after: Timestamp::from(workload.not_after),
+        renew_at: Timestamp::from(workload.renew_at),
+        ca: workload.ca.clone(),
+        fingerprint: workload.fingerprint.clone(),
     }
 }
 

@@ -14,6 +14,7 @@ use model::ProxyId;
 use plan::{Change, World};
 use store::{Present, Store};
 
+use self::intended::Asked;
 use crate::{feed::Planner, follow::whole_world, registry::Published};
 
 /// Answers for any proxy.
@@ -34,7 +35,9 @@ impl api::Inspect for Inspector {
         let open: Vec<_> =
             streams.iter().filter_map(|stream| Some((stream, stream.view.report()?))).collect();
         let announced = open.last().map(|(newest, _)| newest.announced.clone()).unwrap_or_default();
-        let intended = intended::intended(&world, &present, proxy, &announced, detail);
+        let certificates = &*self.planner.certificates;
+        let asked = Asked { proxy, announced: &announced, detail };
+        let intended = intended::intended(&world, &present, certificates, asked);
         let resources = match open.last() {
             Some((newest, report)) => states::of_stream(intended.resources, report, &newest.refusals()),
             None => states::of_nobody(intended.resources),
@@ -42,6 +45,7 @@ impl api::Inspect for Inspector {
         Some(Inspection {
             revision: present.revision(),
             streams: open.iter().map(|(stream, report)| stream.show(report)).collect(),
+            certificate: intended.certificate,
             resources,
             warnings: intended.warnings,
         })

@@ -72,6 +72,21 @@ impl LiveStreams {
         self.entries().by_proxy.get(proxy).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
+    /// All of a mesh, by proxy, and of each the oldest first.
+    pub fn of_mesh(&self, mesh: &str) -> Vec<(ProxyId, LiveStream)> {
+        let entries = self.entries();
+        let first = ProxyId::new(mesh, "");
+        let of_mesh = entries.by_proxy.range(first..).take_while(|(proxy, _)| &*proxy.mesh == mesh);
+        of_mesh
+            .flat_map(|(proxy, streams)| streams.values().map(|stream| (proxy.clone(), stream.clone())))
+            .collect()
+    }
+
+    /// The proxies that have one.
+    pub fn proxies(&self) -> Vec<ProxyId> {
+        self.entries().by_proxy.keys().cloned().collect()
+    }
+
     /// A panic elsewhere leaves the maps whole: every change to them is one insert or remove.
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,7 +169,16 @@ mod tests {
             (ids("default.web"), ids("default.api")),
             (vec!["1".into(), "3".into()], vec!["2".into()])
         );
-        drop(first);
+        let of_others = [list("defaul.web", "4"), list("default2.web", "5")];
+        let of_mesh = streams.of_mesh("default").into_iter();
+        let of_mesh: Vec<_> = of_mesh.map(|(proxy, it)| (proxy.to_string(), it.subscription)).collect();
+        assert_eq!(
+            of_mesh,
+            [("default.api", "2"), ("default.web", "1"), ("default.web", "3")]
+                .map(|(proxy, id)| (proxy.to_owned(), id.to_owned()))
+        );
+        assert_eq!(streams.proxies().len(), 4);
+        drop((first, of_others));
         assert_eq!(ids("default.web"), ["3"]);
         drop((second, other));
         assert!(streams.entries().by_proxy.is_empty(), "nothing is kept of streams that have ended");

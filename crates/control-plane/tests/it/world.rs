@@ -2,23 +2,30 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use control_plane::{
+    certificates::Certificates,
     contents::Contents,
     feed::{Feed, Planner},
     follow::{follow, whole_world},
+    live_streams::LiveStreams,
+    mesh_cas::{StoredMeshCas, make_mesh_cas},
     metrics::Metrics,
     record::Recorder,
     registry::Registry,
     turns::Turns,
 };
+use identity::SecretsKey;
 use model::{Key, Kind, ProxyId};
 use plan::Announced;
 use store::{MemoryStore, Store, Transaction, Write};
 use tokio::task::JoinHandle;
 use xds::{Snapshot, Subscriber as _};
+
+/// Of the certificates of proxies.
+pub(crate) const VALIDITY: Duration = Duration::from_hours(336);
 
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
@@ -26,25 +33,37 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) planner: Arc<Planner>,
-    follower: JoinHandle<()>,
+    background: [JoinHandle<()>; 2],
 }
 
 impl World {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self::with_clock(store, SystemTime::now)
+    }
+
+    pub(crate) fn with_clock(store: Arc<dyn Store>, now: fn() -> SystemTime) -> Self {
         let present = store.present();
         let at = Instant::now();
         let registry = Arc::new(Registry::new(whole_world(&present), present.revision().number, at));
-        let metrics = Arc::new(Metrics::new(store.clone()));
+        let secrets_key = SecretsKey::from_bytes(&[7; 32]).unwrap();
+        let mesh_cas = Arc::new(StoredMeshCas::new(store.clone(), secrets_key, registry.clone(), now));
+        let certificates = Arc::new(Certificates::new(mesh_cas.clone(), VALIDITY, now));
+        let live_streams = Arc::new(LiveStreams::default());
+        let metrics = Arc::new(Metrics::new(store.clone(), certificates.clone(), live_streams.clone()));
         let recorder = Arc::new(Recorder::new(store.clone(), "instance".to_owned(), Duration::from_secs(1)));
         let planner = Arc::new(Planner {
             registry: registry.clone(),
             contents: Contents::default(),
             metrics: metrics.clone(),
             turns: Turns::new(2),
-            live_streams: Arc::default(),
+            live_streams,
+            certificates,
         });
-        let follower = tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone()));
-        Self { store, registry, metrics, recorder, planner, follower }
+        let background = [
+            tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone())),
+            tokio::spawn(make_mesh_cas(store.clone(), mesh_cas)),
+        ];
+        Self { store, registry, metrics, recorder, planner, background }
     }
 
     pub(crate) fn with_memory() -> Self {
@@ -75,6 +94,11 @@ impl World {
         self.settle().await;
     }
 
+    /// From now on no Mesh is given a CA by itself.
+    pub(crate) fn make_no_mesh_cas(&self) {
+        self.background[1].abort();
+    }
+
     /// Waits until the world is at the store's latest revision.
     pub(crate) async fn settle(&self) {
         while self.registry.revision() < self.store.present().revision().number {
@@ -85,7 +109,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.follower.abort();
+        for task in &self.background {
+            task.abort();
+        }
     }
 }
 

@@ -72,6 +72,7 @@ struct Inspection {
     revision: String,
     online: bool,
     streams: Vec<Stream>,
+    certificate: Option<Certificate>,
     resources: Vec<Resource>,
     warnings: Vec<String>,
 }
@@ -80,6 +81,15 @@ struct Inspection {
 #[serde(rename_all = "camelCase", default)]
 struct Stream {
     connected_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Certificate {
+    services: Vec<String>,
+    not_after: Option<Timestamp>,
+    renew_at: Option<Timestamp>,
+    ca: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,6 +127,9 @@ fn as_text(inspected: &Value, now: Timestamp) -> anyhow::Result<String> {
     if let Some(note) = note(&inspection) {
         let _ = write!(text, "\n{note}\n");
     }
+    if let Some(certificate) = &inspection.certificate {
+        let _ = write!(text, "\n{}\n", identity(certificate));
+    }
     let rows: Vec<_> = inspection.resources.iter().map(|resource| row(resource, now)).collect();
     let _ = write!(text, "\n{}", table::print(&RESOURCES, &rows));
     for paragraph in [rejections(&inspection), warnings(&inspection)] {
@@ -152,6 +165,18 @@ fn note(inspection: &Inspection) -> Option<String> {
             visible(&inspection.name)
         )),
     }
+}
+
+/// Who the proxy is, and until when it can prove it.
+fn identity(certificate: &Certificate) -> String {
+    let at = |time: Option<Timestamp>| time.map_or_else(|| "an unknown time".to_owned(), |it| it.to_string());
+    format!(
+        "Its certificate names {}, ends at {} and is renewed at {}; CA {} has signed it.",
+        visible(&certificate.services.join(", ")),
+        at(certificate.not_after),
+        at(certificate.renew_at),
+        visible(&certificate.ca)
+    )
 }
 
 fn row(resource: &Resource, now: Timestamp) -> Vec<String> {
@@ -306,7 +331,9 @@ mod tests {
     #[test]
     fn no_text_moves_the_cursor_of_a_terminal() {
         let resource = json!({"type": "Listener\u{1b}", "name": "x\u{1b}[2J", "state": "rejected", "error": "a\u{1b}[2J\nb"});
-        let text = as_text(&json!({"resources": [resource], "warnings": ["\u{7}"]}), NOW).unwrap();
+        let certificate = json!({"services": ["\u{1b}"], "ca": "\u{7}"});
+        let inspection = json!({"resources": [resource], "warnings": ["\u{7}"], "certificate": certificate});
+        let text = as_text(&inspection, NOW).unwrap();
         assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
         assert!(text.contains("\n  a\\u{1b}[2J\n  b\n"), "{text}");
     }

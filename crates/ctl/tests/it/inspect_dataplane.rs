@@ -4,6 +4,8 @@ use crate::{fake_api::FakeApi, program::Kumactl};
 const REJECTED: &str = r#"{
     "type": "DataplaneInspection", "mesh": "demo", "name": "web", "revision": "0000abcd-7", "online": true,
     "streams": [{"id": "1", "protocol": "delta"}],
+    "certificate": {"services": ["api", "web"], "notAfter": "2026-01-15T00:00:00Z", "renewAt": "2026-01-10T08:00:00Z",
+                    "ca": "0011223344556677", "fingerprint": "0011223344556677"},
     "resources": [
         {
             "type": "Cluster", "typeUrl": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "backend",
@@ -32,6 +34,8 @@ async fn a_proxy_is_shown_with_what_was_rejected_and_why() {
     let expected = "\
 MESH   NAME   STATUS   CONNECTED AGO   REVISION
 demo   web    Online   -               0000abcd-7
+
+Its certificate names api, web, ends at 2026-01-15T00:00:00Z and is renewed at 2026-01-10T08:00:00Z; CA 0011223344556677 has signed it.
 
 TYPE       NAME                      STATE      VERSION            ACKNOWLEDGED   AGO   SOURCES
 Cluster    backend                   not sent   0123456789abcdef   -              -     Dataplane web, TrafficRoute split

@@ -1,0 +1,97 @@
+//! What a proxy with mTLS is given besides its plan: whom it trusts, and who it is.
+//!
+//! Both are secrets of xDS, apart from the plan, because they come and go by the clock, and because the plan is pure. No
+//! listener and no cluster changes with them.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use model::{Kind, ProxyId};
+use plan::Mtls;
+use store::{Change, Present, Store};
+
+use crate::{
+    mesh_cas::StoredMeshCas,
+    workloads::{Current, Workload, Workloads},
+};
+
+pub struct Certificates {
+    pub mesh_cas: Arc<StoredMeshCas>,
+    pub workloads: Workloads,
+    /// The clock by which certificates live.
+    pub now: fn() -> SystemTime,
+}
+
+/// What a proxy is given. What is `None` cannot be had now: the proxy keeps what it has.
+#[derive(Default)]
+pub struct Given {
+    pub roots: Option<Arc<xds::Resource>>,
+    pub identity: Option<Arc<Workload>>,
+    /// When something else may be given although nobody is woken.
+    pub ask_again_at: Option<SystemTime>,
+}
+
+impl Certificates {
+    pub fn new(mesh_cas: Arc<StoredMeshCas>, validity: Duration, now: fn() -> SystemTime) -> Self {
+        Self { mesh_cas, workloads: Workloads::new(validity), now }
+    }
+
+    /// Who has no CA yet is woken when it is there: so the stream has to be registered for its mesh before it asks.
+    pub fn give(&self, proxy: &ProxyId, mtls: &Mtls) -> Given {
+        let Some(authority) = self.mesh_cas.of(&mtls.mesh) else { return Given::default() };
+        let roots = Some(authority.encoded_roots.clone());
+        if mtls.services.is_empty() {
+            self.workloads.forget(proxy);
+            return Given { roots, ..Given::default() };
+        }
+        let Current { workload, ask_again_at } =
+            self.workloads.current(proxy, &mtls.services, &authority.cas, (self.now)());
+        Given { roots, identity: workload, ask_again_at: Some(ask_again_at) }
+    }
+
+    fn forget_deleted(&self, changes: &[Arc<Change>]) {
+        for change in changes.iter().filter(|it| it.key.kind == Kind::Dataplane && it.spec.is_none()) {
+            self.workloads.forget(&ProxyId::new(change.key.mesh.clone(), change.key.name.clone()));
+        }
+    }
+
+    fn sweep(&self, present: &Present) {
+        let is_there = |proxy: &ProxyId| present.get(&proxy.dataplane()).is_some();
+        self.workloads.sweep((self.now)(), is_there);
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+/// How long a certificate that has ended, or whose Dataplane has gone unheard, may stay in memory.
+const SWEPT_EVERY: Duration = Duration::from_hours(1);
+
+/// Forgets the certificates that nobody can need any more. Returns when the store is gone.
+pub async fn forget_certificates(store: Arc<dyn Store>, certificates: Arc<Certificates>) {
+    let mut revisions = store.revisions();
+    let mut seen = *revisions.borrow_and_update();
+    let mut sweeps = tokio::time::interval(SWEPT_EVERY);
+    loop {
+        tokio::select! {
+            changed = revisions.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let heard = *revisions.borrow_and_update();
+                match store.changes(seen) {
+                    Ok(since) => certificates.forget_deleted(&since),
+                    Err(_) => certificates.sweep(&store.present()),
+                }
+                seen = heard;
+            }
+            _ = sweeps.tick() => certificates.sweep(&store.present()),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The certificates of proxies: one a proxy, in memory only, shared by its streams and kept for when it comes back.
+//!
+//! A new one is signed when there is none, when two thirds of its time are over, when the Dataplane has other services, and
+//! when another CA signs. Whatever keeps it from being signed, the one that is there stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use identity::{MeshCas, MeshCasError, SystemRandom, WorkloadCertificate};
+use model::ProxyId;
+use plan::envoy;
+use prometheus_client::metrics::counter::Counter;
+use tracing::error;
+use xds::ResourceType;
+
+/// How long after a failure a certificate is signed anew.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+pub struct Workloads {
+    validity: Duration,
+    /// Certificates signed since the start.
+    pub signed: Counter,
+    /// A lock each, so that of one proxy one at a time is signed, and nobody else waits.
+    slots: Mutex<BTreeMap<ProxyId, Arc<Slot>>>,
+}
+
+type Slot = Mutex<Option<Arc<Workload>>>;
+
+/// A proxy's certificate, and its wire form with the key.
+pub struct Workload {
+    pub fingerprint: String,
+    /// Those that it names.
+    pub services: BTreeSet<String>,
+    /// The id of the CA that has signed it.
+    pub ca: String,
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
+    pub renew_at: SystemTime,
+    chain_pem: String,
+    pub encoded: Arc<xds::Resource>,
+}
+
+/// A certificate to be given to a proxy, and when to ask again.
+pub struct Current {
+    /// `None`: none could be signed, and there was none before.
+    pub workload: Option<Arc<Workload>>,
+    pub ask_again_at: SystemTime,
+}
+
+impl Workloads {
+    /// `validity`: how long a certificate lives from its signing on.
+    pub fn new(validity: Duration) -> Self {
+        Self { validity, signed: Counter::default(), slots: Mutex::default() }
+    }
+
+    /// The certificate of a proxy that has these services (one at least), signed now if it has to be.
+    pub fn current(
+        &self,
+        proxy: &ProxyId,
+        services: &BTreeSet<String>,
+        cas: &MeshCas,
+        now: SystemTime,
+    ) -> Current {
+        let slot = self.slots().entry(proxy.clone()).or_default().clone();
+        let mut slot = lock(&slot);
+        if let Some(workload) = slot.as_ref().filter(|it| it.is_good(services, cas, now)) {
+            return Current { workload: Some(workload.clone()), ask_again_at: workload.renew_at };
+        }
+        match Workload::sign(services, cas, self.validity, now) {
+            Ok(fresh) => {
+                self.signed.inc();
+                let fresh = slot.insert(Arc::new(fresh)).clone();
+                Current { ask_again_at: fresh.renew_at, workload: Some(fresh) }
+            }
+            Err(reason) => {
+                let (mesh, name) = (&*proxy.mesh, &*proxy.name);
+                error!(mesh, name, error = %reason, "no certificate could be signed; the proxy keeps the one that it has, if any");
+                Current { workload: slot.clone(), ask_again_at: now + TRIED_AGAIN_AFTER }
+            }
+        }
+    }
+
+    /// The certificate that a proxy was given last. Signs nothing.
+    pub fn of(&self, proxy: &ProxyId) -> Option<Arc<Workload>> {
+        let slot = self.slots().get(proxy)?.clone();
+        lock(&slot).clone()
+    }
+
+    /// For a proxy that needs none any more.
+    pub fn forget(&self, proxy: &ProxyId) {
+        self.slots().remove(proxy);
+    }
+
+    /// Forgets those that have ended, and those of proxies that are not `wanted`.
+    pub fn sweep(&self, now: SystemTime, wanted: impl Fn(&ProxyId) -> bool) {
+        let lives = |slot: &Slot| lock(slot).as_ref().is_some_and(|it| now <= it.not_after);
+        self.slots().retain(|proxy, slot| wanted(proxy) && lives(slot));
+    }
+
+    /// A panic elsewhere leaves the map whole: every change to it is one insert or remove.
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<ProxyId, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A panic elsewhere leaves it whole: the only change to it is one assignment.
+fn lock(slot: &Slot) -> MutexGuard<'_, Option<Arc<Workload>>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Workload {
+    fn sign(
+        services: &BTreeSet<String>,
+        cas: &MeshCas,
+        validity: Duration,
+        now: SystemTime,
+    ) -> Result<Self, MeshCasError> {
+        let signed = cas.sign_workload(services, validity, now, &SystemRandom::new())?;
+        let WorkloadCertificate {
+            chain_pem, fingerprint, services, ca, not_before, not_after, renew_at, ..
+        } = signed;
+        let resource = envoy::Resource::identity_certificate(&fingerprint, &chain_pem, &signed.key_pem);
+        let (name, version) = (resource.name.clone(), resource.version.clone());
+        let encoded = Arc::new(xds::Resource::new(ResourceType::Secret, name, version, &resource.encode()));
+        Ok(Self { fingerprint, services, ca, not_before, not_after, renew_at, chain_pem, encoded })
+    }
+
+    /// One whose time has not come yet was signed by a clock that was set back since: it is of no use to anybody.
+    fn is_good(&self, services: &BTreeSet<String>, cas: &MeshCas, now: SystemTime) -> bool {
+        self.services == *services
+            && self.ca == cas.signing().id()
+            && (self.not_before..self.renew_at).contains(&now)
+    }
+
+    /// As it is shown: without the key.
+    pub fn without_key(&self) -> envoy::Resource {
+        envoy::Resource::identity_certificate(&self.fingerprint, &self.chain_pem, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_hours(500_000)
+    }
+
+    fn cas() -> MeshCas {
+        MeshCas::generate("default", now(), &SystemRandom::new()).unwrap()
+    }
+
+    fn services(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn web() -> ProxyId {
+        ProxyId::new("default", "web")
+    }
+
+    #[test]
+    fn a_certificate_is_signed_when_it_has_to_be_and_not_again() {
+        let workloads = Workloads::new(3 * DAY);
+        let cas = cas();
+        let rotated = cas.with_new(now(), &SystemRandom::new()).unwrap();
+        let rotated = rotated.signing_with(rotated.all().last().unwrap().id()).unwrap();
+        let other_mesh = MeshCas::generate("default", now(), &SystemRandom::new()).unwrap();
+        let mut last: Option<Arc<Workload>> = None;
+        for (why, names, cas, at, signed) in [
+            ("the first", &["web"][..], &cas, now(), true),
+            ("the same", &["web"], &cas, now() + DAY, false),
+            ("other services", &["api", "web"], &cas, now() + DAY, true),
+            ("just before", &["api", "web"], &cas, now() + 3 * DAY - Duration::from_secs(1), false),
+            ("two thirds are over", &["api", "web"], &cas, now() + 3 * DAY, true),
+            ("another CA signs", &["api", "web"], &rotated, now() + 3 * DAY, true),
+            ("a mesh made anew", &["api", "web"], &other_mesh, now() + 3 * DAY, true),
+            ("the clock was set back", &["api", "web"], &other_mesh, now(), true),
+        ] {
+            let current = workloads.current(&web(), &services(names), cas, at);
+            let workload = current.workload.unwrap();
+            assert_eq!(current.ask_again_at, workload.renew_at, "{why}");
+            assert_eq!((&workload.services, workload.ca.as_str()), (&services(names), cas.signing().id()));
+            let is_new = last.is_none_or(|last| !Arc::ptr_eq(&last, &workload));
+            assert_eq!(is_new, signed, "{why}");
+            assert_eq!(&*workload.encoded.version, workload.fingerprint);
+            last = Some(workload);
+        }
+        assert_eq!(workloads.signed.get(), 6);
+    }
+
+    #[test]
+    fn what_cannot_be_signed_leaves_what_there_is_and_is_tried_again() {
+        let workloads = Workloads::new(DAY);
+        let cas = cas();
+        let ended = cas.signing().not_after();
+        let none = workloads.current(&web(), &services(&["web"]), &cas, ended);
+        assert!(none.workload.is_none());
+        assert_eq!(none.ask_again_at, ended + TRIED_AGAIN_AFTER);
+
+        let last = workloads.current(&web(), &services(&["web"]), &cas, ended - DAY).workload.unwrap();
+        let still = workloads.current(&web(), &services(&["web"]), &cas, ended);
+        assert!(Arc::ptr_eq(&still.workload.unwrap(), &last));
+        assert_eq!(still.ask_again_at, ended + TRIED_AGAIN_AFTER);
+    }
+
+    #[test]
+    fn what_is_not_needed_any_more_is_forgotten() {
+        let workloads = Workloads::new(DAY);
+        let cas = cas();
+        let proxies = ["gone", "ended", "lives"].map(|name| ProxyId::new("default", name));
+        for (proxy, at) in proxies.iter().zip([now() + DAY, now(), now() + DAY]) {
+            workloads.current(proxy, &services(&["web"]), &cas, at);
+        }
+        workloads.sweep(now() + 2 * DAY, |proxy| &*proxy.name != "gone");
+        let left = proxies.each_ref().map(|proxy| workloads.of(proxy).is_some());
+        assert_eq!(left, [false, false, true]);
+        workloads.forget(&proxies[2]);
+        assert!(workloads.slots().is_empty());
+    }
+
+    #[test]
+    fn the_key_is_for_the_proxy_alone() {
+        let workload = Workload::sign(&services(&["web"]), &cas(), DAY, now()).unwrap();
+        let shown = workload.without_key();
+        assert_eq!((&shown.name, &shown.version), (&workload.encoded.name, &workload.encoded.version));
+        let has_key = |bytes: &[u8]| bytes.windows(11).any(|it| it == b"PRIVATE KEY");
+        assert!(!has_key(&shown.encode()) && !format!("{:?}", workload.encoded).contains("PRIVATE"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The rotation of a mesh's CA, with what each proxy is given and what is refused meanwhile.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use api::{Guard, MeshCaError, MeshCaInfo, MeshCas as _};
+use control_plane::rotation::Rotation;
+use identity::MESH_CAS_MAX;
+use tokio::task::JoinSet;
+use xds::{ResourceType, Response};
+
+use crate::{
+    certificates::mesh_with_mtls,
+    proxy::Proxy,
+    world::{World, dataplane},
+};
+
+const BOTH: [&str; 2] = ["identity_cert", "mesh_ca"];
+
+async fn shop() -> (World, Rotation) {
+    let world = World::with_memory();
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[]), dataplane("api", "api", 2, &[])]).await;
+    let certificates = world.planner.certificates.clone();
+    certificates.mesh_cas.ensure("default").await.unwrap();
+    let live_streams = world.planner.live_streams.clone();
+    let rotation = Rotation { store: world.store.clone(), certificates, live_streams };
+    (world, rotation)
+}
+
+/// A proxy that has its certificates.
+async fn connected(world: &World, name: &str) -> Proxy {
+    let mut proxy = Proxy::connect(world, name);
+    proxy.hear().await;
+    let sent = proxy.ask(ResourceType::Secret, &BOTH);
+    proxy.take_all(sent);
+    proxy
+}
+
+/// The names of the secrets that are sent.
+fn secrets(responses: &[Response]) -> Vec<&str> {
+    assert!(responses.iter().all(|it| it.resource_type == ResourceType::Secret), "{responses:?}");
+    let mut names: Vec<_> =
+        responses.iter().flat_map(|it| &it.resources).map(|resource| &*resource.name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Of each CA: whether it signs, and of how many proxies it is trusted and used.
+fn counts(cas: &[MeshCaInfo]) -> Vec<(bool, [usize; 3])> {
+    let of = |ca: &MeshCaInfo| (ca.signs, [ca.proxies.connected, ca.proxies.trusting, ca.proxies.using]);
+    cas.iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn a_rotation_waits_at_each_step_for_those_who_would_be_cut() {
+    let (world, rotation) = shop().await;
+    let (mut web, mut api) = (connected(&world, "web").await, connected(&world, "api").await);
+    let list = async || rotation.list("default").await.unwrap();
+    assert_eq!(counts(&list().await), [(true, [2, 2, 2])]);
+    let old = list().await[0].id.clone();
+
+    // Trusted, and not signing.
+    let before = world.store.present().revision().number;
+    let (added, revision) = rotation.add("default").await.unwrap();
+    assert_eq!(revision.number, before + 1);
+    assert_eq!(counts(std::slice::from_ref(&added)), [(false, [2, 0, 0])]);
+    let new = added.id;
+    let to_web = web.hear().await;
+    assert_eq!(secrets(&to_web), ["mesh_ca"]);
+    web.take_all(to_web);
+    let to_api = api.hear().await;
+    assert_eq!(counts(&list().await), [(true, [2, 1, 2]), (false, [2, 1, 0])]);
+    let refused = rotation.sign_with("default", &new, Guard::On).await;
+    assert_eq!(refused, Err(MeshCaError::NotTrustedYet { trusting: 1, connected: 2 }));
+    api.take_all(to_api);
+
+    // Signing.
+    rotation.sign_with("default", &new, Guard::On).await.unwrap();
+    let to_web = web.hear().await;
+    assert_eq!(secrets(&to_web), ["identity_cert"]);
+    assert_eq!(counts(&list().await), [(false, [2, 2, 2]), (true, [2, 2, 0])]);
+    web.take_all(to_web);
+    assert_eq!(counts(&list().await), [(false, [2, 2, 1]), (true, [2, 2, 1])]);
+    let to_api = api.hear().await;
+    let retired = rotation.retire("default", &old, Guard::On).await;
+    assert_eq!(retired, Err(MeshCaError::StillUsed { using: 1, connected: 2 }));
+    api.take_all(to_api);
+    assert_eq!(rotation.retire("default", &new, Guard::Off).await, Err(MeshCaError::Signs));
+
+    // The only one.
+    rotation.retire("default", &old, Guard::On).await.unwrap();
+    for proxy in [&mut web, &mut api] {
+        let sent = proxy.hear().await;
+        assert_eq!(secrets(&sent), ["mesh_ca"]);
+        proxy.take_all(sent);
+    }
+    let cas = list().await;
+    assert_eq!((cas[0].id.as_str(), counts(&cas)), (new.as_str(), vec![(true, [2, 2, 2])]));
+    assert_eq!(world.planner.certificates.workloads.signed.get(), 4, "each proxy's, twice");
+}
+
+#[tokio::test]
+async fn who_wants_it_all_the_same_gets_it() {
+    let (world, rotation) = shop().await;
+    let _web = connected(&world, "web").await;
+    let old = rotation.list("default").await.unwrap()[0].id.clone();
+    let (added, _) = rotation.add("default").await.unwrap();
+    rotation.sign_with("default", &added.id, Guard::Off).await.unwrap();
+    let revision = world.store.present().revision();
+    assert_eq!(rotation.sign_with("default", &added.id, Guard::On).await, Ok(revision), "it does already");
+    rotation.retire("default", &old, Guard::Off).await.unwrap();
+    let left = rotation.list("default").await.unwrap();
+    assert_eq!(left.iter().map(|ca| &ca.id).collect::<Vec<_>>(), [&added.id]);
+}
+
+#[tokio::test]
+async fn who_was_given_no_certificates_counts_for_nothing() {
+    let (world, rotation) = shop().await;
+    let mut web = Proxy::connect(&world, "web");
+    web.hear().await;
+    assert_eq!(counts(&rotation.list("default").await.unwrap()), [(true, [0, 0, 0])]);
+    let (added, _) = rotation.add("default").await.unwrap();
+    rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rotation_outlives_its_process() {
+    let store: Arc<dyn store::Store> = Arc::new(store::MemoryStore::new(1));
+    let ids = async |change: bool| {
+        let world = World::new(store.clone());
+        if change {
+            world.put([mesh_with_mtls()]).await;
+        }
+        let certificates = world.planner.certificates.clone();
+        let live_streams = world.planner.live_streams.clone();
+        let rotation = Rotation { store: store.clone(), certificates, live_streams };
+        if change {
+            let (added, _) = rotation.add("default").await.unwrap();
+            rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
+        }
+        let cas = rotation.list("default").await.unwrap();
+        cas.into_iter().map(|ca| (ca.id, ca.signs)).collect::<Vec<_>>()
+    };
+    let before = ids(true).await;
+    assert_eq!(before.iter().map(|(_, signs)| *signs).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(ids(false).await, before);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let (_world, rotation) = shop().await;
+    assert_eq!(rotation.list("nowhere").await, Err(MeshCaError::NoSuchMesh));
+    assert_eq!(rotation.add("nowhere").await, Err(MeshCaError::NoSuchMesh));
+    for guard in [Guard::On, Guard::Off] {
+        assert_eq!(rotation.sign_with("nowhere", "x", guard).await, Err(MeshCaError::NoSuchMesh));
+        assert_eq!(rotation.retire("nowhere", "x", guard).await, Err(MeshCaError::NoSuchMesh));
+        assert_eq!(rotation.sign_with("default", "x", guard).await, Err(MeshCaError::NoSuchCa));
+        assert_eq!(rotation.retire("default", "x", guard).await, Err(MeshCaError::NoSuchCa));
+    }
+    for _ in 1..MESH_CAS_MAX {
+        rotation.add("default").await.unwrap();
+    }
+    assert_eq!(rotation.add("default").await, Err(MeshCaError::TooMany { most: MESH_CAS_MAX }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_those_who_add_at_once_each_adds_one() {
+    let (_world, rotation) = shop().await;
+    let rotation = Arc::new(rotation);
+    let mut adding = JoinSet::new();
+    for _ in 1..MESH_CAS_MAX {
+        let rotation = rotation.clone();
+        adding.spawn(async move { rotation.add("default").await.unwrap().0.id });
+    }
+    let added: BTreeSet<String> = adding.join_all().await.into_iter().collect();
+    assert_eq!(added.len(), MESH_CAS_MAX - 1);
+    let cas = rotation.list("default").await.unwrap();
+    assert_eq!(cas.iter().filter(|ca| added.contains(&ca.id)).count(), MESH_CAS_MAX - 1);
+}
