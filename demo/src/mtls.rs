@@ -27,11 +27,11 @@ pub(crate) async fn tell(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()>
 
 /// With connections all the while.
 async fn turn_on(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> {
-    println!("== mTLS, step by step, with connections from web to backend all the while");
+    println!("== mTLS, step by step, with connections from web to redis all the while");
     for service in ["backend", "redis"] {
         shop.control_plane.apply(&permission(service)).await?;
     }
-    let mut load = Load::start(shop.outbound(BACKEND_PORT));
+    let mut load = Load::start(shop.outbound(REDIS_PORT), "PING\r\n");
     load.more(100).await?;
     for (step, enabled, permissive) in STEPS {
         let mesh = json!({

@@ -74,7 +74,7 @@ async fn move_all_to_v2(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> 
 /// In the middle of traffic.
 async fn kill_the_control_plane(shop: &mut Shop, claims: &mut Claims) -> anyhow::Result<()> {
     let before = everything(shop).await?;
-    let mut load = Load::start(shop.outbound(BACKEND_PORT));
+    let mut load = Load::start(shop.outbound(BACKEND_PORT), "");
     load.more(200).await?;
     println!("== kill -9 kuma-cp in the middle of traffic");
     shop.control_plane.kill_9().await?;

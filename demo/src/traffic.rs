@@ -103,14 +103,15 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn start(address: SocketAddr) -> Self {
+    /// Each says `request` and waits for an answer.
+    pub(crate) fn start(address: SocketAddr, request: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (counter, opened) = watch::channel(0);
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut failed = 0;
             while !stopped.load(Ordering::Relaxed) {
-                failed += usize::from(answering_version(address).await.is_none());
+                failed += usize::from(testbed::ask(address, request).await.is_err());
                 counter.send_modify(|opened| *opened += 1);
             }
             failed
