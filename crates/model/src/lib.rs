@@ -44,7 +44,7 @@ pub use kinds::traffic_log::TrafficLog;
 pub use kinds::traffic_permission::TrafficPermission;
 pub use kinds::traffic_route::TrafficRoute;
 pub use nearest::nearest;
-pub use spiffe::{spiffe_id, spiffe_prefix};
+pub use spiffe::{spiffe_id, spiffe_prefix, spiffe_service};
 pub use tags::{ANY_VALUE, Rank, SERVICE_TAG, Selector, Tags, matches};
 pub use timestamp::Timestamp;
 pub use violations::{Violation, Violations};

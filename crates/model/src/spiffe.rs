@@ -21,6 +21,12 @@ pub fn spiffe_prefix(mesh: &str) -> String {
     id
 }
 
+/// The service whose identity in `mesh` this is: `None` for everything that [`spiffe_id`] does not write, letter for letter.
+pub fn spiffe_service(mesh: &str, id: &str) -> Option<String> {
+    let service = decode(id.strip_prefix(&spiffe_prefix(mesh))?)?;
+    (spiffe_id(mesh, &service) == id).then_some(service)
+}
+
 fn encode(text: &str, to: &mut String) {
     for byte in text.bytes() {
         if is_of_a_segment(byte) {
@@ -29,6 +35,23 @@ fn encode(text: &str, to: &mut String) {
             write!(to, "%{byte:02X}").expect("writing into a String never fails");
         }
     }
+}
+
+fn decode(segment: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = match byte {
+            b'%' => hexadecimal(rest.next()?)? << 4 | hexadecimal(rest.next()?)?,
+            byte => byte,
+        };
+        decoded.push(byte);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// RFC 3986, section 3.3: unreserved characters, sub-delimiters, `:` and `@`.
@@ -52,6 +75,25 @@ mod tests {
             ("m", "", "spiffe://m/"),
         ] {
             assert_eq!(spiffe_id(mesh, service), expected);
+            assert_eq!(spiffe_service(mesh, expected).as_deref(), Some(service), "{expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_identity_of_the_mesh_names_no_service() {
+        for id in [
+            "spiffe://m2/web",
+            "spiffe://m",
+            "https://m/web",
+            "spiffe://m/a/b",
+            "spiffe://m/a b",
+            "spiffe://m/%77eb",
+            "spiffe://m/a%2fb",
+            "spiffe://m/%FF",
+            "spiffe://m/%4",
+            "",
+        ] {
+            assert_eq!(spiffe_service("m", id), None, "{id}");
         }
     }
 
