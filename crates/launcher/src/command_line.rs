@@ -72,6 +72,9 @@ pub(crate) struct RunOptions {
     /// Port of Envoy's admin interface on 127.0.0.1; 0: a socket that only this user can open.
     #[arg(long, value_name = "PORT", env = "KUMA_DATAPLANE_ADMIN_PORT", default_value_t = 0)]
     pub(crate) admin_port: u16,
+    /// Port of kuma-dp's own metrics on 127.0.0.1; 0: only on metrics.sock in its folder.
+    #[arg(long, value_name = "PORT", env = "KUMA_DATAPLANE_METRICS_PORT", default_value_t = 0)]
+    pub(crate) metrics_port: u16,
     /// The Envoy to run: looked up as given, then beside kuma-dp, in the working directory, and in PATH.
     #[arg(long, value_name = "FILE", env = "KUMA_DATAPLANE_RUNTIME_BINARY_PATH", default_value = "envoy")]
     pub(crate) binary_path: PathBuf,

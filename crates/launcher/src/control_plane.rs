@@ -39,6 +39,7 @@ pub(crate) struct BootstrapRequest<'a> {
     pub(crate) work_dir: &'a str,
     pub(crate) envoy_version: &'a str,
     pub(crate) admin_socket: &'a str,
+    pub(crate) access_log_pipe: &'a str,
 }
 
 #[derive(Debug, thiserror::Error)]

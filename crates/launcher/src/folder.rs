@@ -1,4 +1,5 @@
-//! The folder of one dataplane: what Envoy reads, and the socket of its admin interface.
+//! The folder of one dataplane: what Envoy reads, the pipe that it writes into, and two sockets: of its admin interface and of
+//! kuma-dp's metrics.
 //!
 //! Only this user can read what is in it. Every file is whole at every moment: it is written under another name and renamed,
 //! which is also the event by which Envoy sees that the token or the CA has changed (`watched_directory`). Two kuma-dp never
@@ -7,9 +8,11 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::token::{Owner, Token};
@@ -17,6 +20,8 @@ use crate::trust::Roots;
 
 /// `sun_path` of a socket address holds 108 bytes, the last of them 0 (unix(7)).
 const LONGEST_SOCKET_PATH: usize = 107;
+/// The longest of the names below that a socket has.
+const LONGEST_SOCKET_NAME: &str = "metrics.sock";
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const SECRET_TYPE: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
@@ -42,7 +47,7 @@ pub(crate) enum FolderError {
     #[error("the path of the folder, {}, is not UTF-8; name another one with --config-dir", path.display())]
     NotUtf8 { path: PathBuf },
     #[error(
-        "the folder {path} is too deep: the path of Envoy's admin socket in it would have {length} bytes and a socket's \
+        "the folder {path} is too deep: the path of a socket in it would have {length} bytes and a socket's \
          path at most {LONGEST_SOCKET_PATH}; name a shorter one with --config-dir"
     )]
     TooDeep { path: String, length: usize },
@@ -95,7 +100,7 @@ impl Folder {
             .into_os_string()
             .into_string()
             .map_err(|path| FolderError::NotUtf8 { path: PathBuf::from(path) })?;
-        let length = path.len() + "/admin.sock".len();
+        let length = path.len() + 1 + LONGEST_SOCKET_NAME.len();
         if length > LONGEST_SOCKET_PATH {
             return Err(FolderError::TooDeep { path, length });
         }
@@ -109,6 +114,31 @@ impl Folder {
 
     pub(crate) fn admin_socket(&self) -> String {
         self.file("admin.sock")
+    }
+
+    pub(crate) fn metrics_socket(&self) -> String {
+        self.file("metrics.sock")
+    }
+
+    pub(crate) fn access_log_pipe(&self) -> String {
+        self.file("access-log.fifo")
+    }
+
+    /// Puts the pipe in its place. One that an earlier kuma-dp has left stays: its Envoy may be waiting for a reader, and
+    /// could not be ended before it has one.
+    pub(crate) fn make_access_log_pipe(&self) -> Result<(), FolderError> {
+        let path = self.access_log_pipe();
+        let owner_only = Mode::S_IRUSR | Mode::S_IWUSR;
+        let is_left = fs::symlink_metadata(&path).is_ok_and(|left| {
+            left.file_type().is_fifo() && left.permissions().mode() & 0o777 == owner_only.bits()
+        });
+        if is_left {
+            return Ok(());
+        }
+        let made = tempfile::Builder::new()
+            .make_in(&self.path, |path| Ok(mkfifo(path, owner_only)?))
+            .and_then(|pipe| pipe.into_temp_path().persist(&path).map_err(|error| error.error));
+        made.map_err(|source| FolderError::Write { path, source })
     }
 
     pub(crate) fn bootstrap(&self) -> String {
@@ -159,6 +189,14 @@ impl Folder {
 
     fn file(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
+    }
+}
+
+/// A socket that an earlier kuma-dp or its Envoy has left, and on which nobody listens any more.
+pub(crate) fn remove_socket(path: String) -> Result<(), FolderError> {
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FolderError::Write { path, source }),
+        _ => Ok(()),
     }
 }
 
@@ -237,6 +275,43 @@ mod tests {
             .map(|entry| entry.expect("an entry").file_name())
             .collect();
         assert_eq!(names.len(), 2, "only the lock and the bootstrap: {names:?}");
+    }
+
+    #[test]
+    fn whatever_lies_in_the_place_of_the_pipe_a_pipe_is_there_and_nothing_else_is_touched() {
+        let base = tempfile::tempdir().expect("a temporary folder");
+        let target = base.path().join("target");
+        fs::write(&target, "mine").expect("it can be written");
+        let folder = Folder::open(Some(&base.path().join("dp")), None, &owner()).expect("it can be made");
+        let pipe = folder.access_log_pipe();
+        let make = || {
+            folder.make_access_log_pipe().expect("it can be made");
+            let found = fs::symlink_metadata(&pipe).expect("it is there");
+            assert!(found.file_type().is_fifo() && mode(&pipe) == 0o600, "{found:?}");
+            found.ino()
+        };
+        let first = make();
+        assert_eq!(make(), first, "an Envoy may be waiting for a reader of this one");
+        fs::set_permissions(&pipe, fs::Permissions::from_mode(0o622)).expect("it is ours");
+        assert_ne!(make(), first, "others could write into this one");
+        for leave in [
+            &|path: &str| fs::write(path, "a file").expect("it can be written"),
+            &|path: &str| std::os::unix::fs::symlink(&target, path).expect("it can be made"),
+            &|path: &str| drop(std::os::unix::net::UnixListener::bind(path).expect("it can be made")),
+        ] as [&dyn Fn(&str); 3]
+        {
+            fs::remove_file(&pipe).expect("it is there");
+            leave(&pipe);
+            make();
+        }
+        assert_eq!(fs::read_to_string(&target).expect("it is there"), "mine");
+
+        fs::remove_file(&pipe).expect("it is there");
+        fs::create_dir(&pipe).expect("it can be made");
+        let error = folder.make_access_log_pipe().expect_err("a folder is not replaced").to_string();
+        assert!(error.contains(&pipe), "{error}");
+        let left: Vec<_> = fs::read_dir(folder.path()).expect("it can be listed").collect();
+        assert_eq!(left.len(), 2, "only the lock and the folder: {left:?}");
     }
 
     #[test]

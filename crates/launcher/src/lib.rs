@@ -2,11 +2,13 @@
 //!
 //! In flow a token file and the address of a control plane; out come an Envoy that speaks to that control plane, and its
 //! exit status. On the way kuma-dp keeps a folder that only its user can read ([`folder`]), into which it writes what Envoy
-//! reads: the bootstrap, the token and the control plane's CA. It passes signals on as a drain ([`supervise`]).
+//! reads: the bootstrap, the token and the control plane's CA. It passes signals on as a drain ([`supervise`]), and says and
+//! counts whom its Envoy has refused ([`access_log`], [`metrics`]).
 //!
 //! It knows nothing of meshes, policies or xDS: what Envoy is told, the control plane decides. It never sends the token over
 //! a connection that it has not verified, and writes it to no log.
 
+mod access_log;
 mod address;
 pub mod admin;
 mod bootstrap;
@@ -16,7 +18,9 @@ mod drain_time;
 mod envoy;
 mod folder;
 mod logs;
+mod metrics;
 mod pauses;
+mod rate_limit;
 mod run;
 mod signals;
 mod supervise;

@@ -8,17 +8,21 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use crate::access_log::AccessLog;
 use crate::admin::{AdminAddress, AdminError};
 use crate::command_line::RunOptions;
 use crate::control_plane::{self, BootstrapRequest, ControlPlaneError, Onboarding, Trust};
 use crate::envoy::{Envoy, EnvoyError, Places};
-use crate::folder::{Folder, FolderError};
+use crate::folder::{self, Folder, FolderError};
 use crate::logs::Logging;
+use crate::metrics::Metrics;
+use crate::metrics::server::{self, Listener};
 use crate::pauses::Pauses;
 use crate::signals::Signals;
 use crate::supervise::supervise;
@@ -42,6 +46,10 @@ pub(crate) enum RunError {
         "an Envoy that an earlier kuma-dp left behind still listens on {socket} and does not end; end it by hand"
     )]
     Leftover { socket: String },
+    #[error(
+        "the metrics cannot be served on 127.0.0.1:{port}: {source}; name another port with --metrics-port"
+    )]
+    MetricsPort { port: u16, source: io::Error },
     #[error("cannot watch over Envoy: {0}")]
     Supervise(#[source] io::Error),
 }
@@ -58,7 +66,10 @@ pub(crate) async fn run(
     let named_roots = options.ca_cert_file.as_deref().map(Roots::read).transpose()?;
     let envoy = find_envoy(&options.binary_path).await?;
     let folder = Folder::open(options.config_dir.as_deref(), env::var_os("XDG_RUNTIME_DIR"), &owner)?;
+    let metrics = Arc::new(Metrics::new());
+    let mut access_log = open_access_log(&folder, &owner, &metrics)?;
     end_leftover(&folder).await?;
+    serve_metrics(&folder, options.metrics_port, &metrics).await?;
 
     let onboarding = tokio::select! {
         onboarding = onboard(options, &token, named_roots.as_ref(), &envoy, &folder) => onboarding?,
@@ -83,8 +94,31 @@ pub(crate) async fn run(
     let status = tokio::select! {
         status = supervise(&mut child, &onboarding.bootstrap.admin, options.drain_time, &mut signals) => status,
         never = token_watch::follow(token_file, &owner, &folder, token) => match never {},
+        never = access_log.follow() => match never {},
     };
+    access_log.finish();
     Ok(exit_code(status.map_err(RunError::Supervise)?))
+}
+
+/// Before there is an Envoy, which must never find the pipe without a reader.
+fn open_access_log(folder: &Folder, owner: &Owner, metrics: &Arc<Metrics>) -> Result<AccessLog, FolderError> {
+    folder.make_access_log_pipe()?;
+    let path = folder.access_log_pipe();
+    AccessLog::open(&path, &owner.mesh, metrics).map_err(|source| FolderError::Write { path, source })
+}
+
+async fn serve_metrics(folder: &Folder, port: u16, metrics: &Arc<Metrics>) -> Result<(), RunError> {
+    let socket = folder.metrics_socket();
+    folder::remove_socket(socket.clone())?;
+    let listener =
+        Listener::on_socket(&socket).map_err(|source| FolderError::Write { path: socket, source })?;
+    tokio::spawn(server::serve(listener, Arc::clone(metrics)));
+    if port != 0 {
+        let listener =
+            Listener::on_port(port).await.map_err(|source| RunError::MetricsPort { port, source })?;
+        tokio::spawn(server::serve(listener, Arc::clone(metrics)));
+    }
+    Ok(())
 }
 
 async fn find_envoy(asked: &Path) -> Result<Envoy, RunError> {
@@ -118,6 +152,7 @@ async fn onboard(
         work_dir: folder.path(),
         envoy_version: &envoy.version,
         admin_socket: &folder.admin_socket(),
+        access_log_pipe: &folder.access_log_pipe(),
     };
     let mut pauses = Pauses::new();
     loop {
@@ -153,12 +188,7 @@ async fn end_leftover(folder: &Folder) -> Result<(), RunError> {
         sleep(PACE).await;
     }
     // Nobody answers on it any more, and whoever waits for the new one must not find the old.
-    match std::fs::remove_file(&socket) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FolderError::Write { path: socket, source }.into())
-        }
-        _ => Ok(()),
-    }
+    Ok(folder::remove_socket(socket)?)
 }
 
 /// As a shell counts: a process that a signal ended has 128 and the signal's number.

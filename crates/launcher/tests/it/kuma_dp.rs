@@ -139,8 +139,12 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it is ours");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it has not been waited for");
-        kill(Pid::from_raw(pid), signal).expect("it is ours");
+        Pid::from_raw(pid)
     }
 
     /// Waits for its end: its status and all that it printed.

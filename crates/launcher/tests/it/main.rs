@@ -1,9 +1,11 @@
 //! kuma-dp as its users meet it: the program, a control plane that answers as told, and an Envoy that records how it was used.
 
+mod access_log;
 mod ending;
 mod fake_admin;
 mod fake_control_plane;
 mod kuma_dp;
+mod metrics;
 mod onboarding;
 mod refusals;
 mod retrying;

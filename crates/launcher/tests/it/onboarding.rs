@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::fake_admin::FakeAdmin;
 use crate::fake_control_plane::{Ca, FakeControlPlane};
 use crate::kuma_dp::{FAKE_ENVOY, Home, Running};
+use crate::metrics::{free_port, metrics_at_port};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it exists").permissions().mode() & 0o777
@@ -37,6 +38,7 @@ async fn it_asks_writes_what_envoy_reads_and_starts_envoy() {
     let expected = json!({
         "mesh": "default", "name": "web-1", "version": 1, "envoyVersion": "1.40.0",
         "workDir": config, "adminSocket": config.join("admin.sock"),
+        "accessLogPipe": config.join("access-log.fifo"),
     });
     assert_eq!(asked[2].body, expected);
 
@@ -53,7 +55,7 @@ async fn it_asks_writes_what_envoy_reads_and_starts_envoy() {
     assert_eq!(pem.split_whitespace().collect::<String>(), ca.pem().split_whitespace().collect::<String>());
     assert!(home.read("config/bootstrap.yaml").contains("default.web-1"));
     assert_eq!(mode(&config), 0o700);
-    for file in ["token.yaml", "cp_ca.yaml", "bootstrap.yaml"] {
+    for file in ["token.yaml", "cp_ca.yaml", "bootstrap.yaml", "access-log.fifo", "metrics.sock"] {
         assert_eq!(mode(&config.join(file)), 0o600, "{file}");
     }
 
@@ -72,7 +74,7 @@ async fn it_asks_writes_what_envoy_reads_and_starts_envoy() {
     let arguments: Vec<_> = arguments.lines().collect();
     let bootstrap = config.join("bootstrap.yaml");
     assert_eq!(
-        arguments[..7],
+        arguments[..9],
         [
             "-c",
             bootstrap.to_str().expect("it is UTF-8"),
@@ -81,6 +83,8 @@ async fn it_asks_writes_what_envoy_reads_and_starts_envoy() {
             "--drain-strategy",
             "immediate",
             "--disable-hot-restart",
+            "--file-flush-interval-msec",
+            "500",
         ]
     );
 }
@@ -92,6 +96,7 @@ async fn every_flag_has_its_variable() {
     let control_plane = FakeControlPlane::http(&ca, None).await;
     let ca_file = home.path("ca.pem");
     fs::write(&ca_file, ca.pem()).expect("the folder is ours");
+    let metrics_port = free_port();
     let mut command = home.kuma_dp();
     command
         .arg("run")
@@ -103,6 +108,7 @@ async fn every_flag_has_its_variable() {
         .env("KUMA_DATAPLANE_RUNTIME_BINARY_PATH", FAKE_ENVOY)
         .env("KUMA_DATAPLANE_RUNTIME_CONFIG_DIR", home.path("elsewhere"))
         .env("KUMA_DATAPLANE_ADMIN_PORT", "9901")
+        .env("KUMA_DATAPLANE_METRICS_PORT", metrics_port.to_string())
         .env("KUMA_DATAPLANE_DRAIN_TIME", "1s");
     let mut kuma_dp = Running::start(command);
     kuma_dp.envoy().await;
@@ -110,6 +116,7 @@ async fn every_flag_has_its_variable() {
     assert_eq!(asked.len(), 2, "a CA that was named is not fetched: {asked:?}");
     assert_eq!(asked[1].body["adminPort"], 9901);
     assert!(home.path("elsewhere/bootstrap.yaml").exists());
+    assert!(metrics_at_port(metrics_port).await.contains("# EOF"));
 }
 
 #[tokio::test]

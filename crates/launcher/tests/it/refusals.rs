@@ -28,6 +28,7 @@ async fn wrong_use_ends_with_2_before_anything_is_done() {
         (&["run", "--name", "../web"], "valid characters"),
         (&["run", "--name", "web-1", "--mesh", ""], "empty"),
         (&["run", "--name", "web-1", "--admin-port", "70000"], "--admin-port"),
+        (&["run", "--name", "web-1", "--metrics-port", "70000"], "--metrics-port"),
         (&["run", "--name", "web-1", "--drain-time", "30"], "30s, 1m30s"),
         (
             &["run", "--name", "web-1", "--cp-address", "http://cp.test:5681"],

@@ -1,0 +1,178 @@
+//! The access log: a pipe that Envoy writes lines into and kuma-dp reads.
+//!
+//! One reader for all of it: bytes become lines ([`lines`]), a line is a JSON object ([`entry`]), its `target` says who takes
+//! it ([`denials`]). Envoy's opening of a pipe without a reader blocks its main thread for good, and a pipe that is full holds
+//! up its writer. So kuma-dp opens the pipe before there is an Envoy, for writing too (then it has no end), and never stops
+//! reading: what cannot be used is dropped and counted.
+//!
+//! Envoy writes each file from one thread, whole lines one after the other, so that lines are cut by reads but never mixed.
+
+mod cause;
+mod denials;
+mod entry;
+mod lines;
+mod printable;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, error, warn};
+
+use crate::access_log::denials::Denials;
+use crate::access_log::entry::Entry;
+use crate::access_log::lines::{Line, Lines};
+use crate::metrics::Metrics;
+use crate::rate_limit::RateLimit;
+
+/// Room for what Envoy writes while kuma-dp does something else; a pipe has 64 KiB by itself. Not more: a user has room for
+/// 64 MiB of larger pipes in all (pipe(7), pipe-user-pages-soft).
+const PIPE_SIZE: i32 = 256 * 1024;
+const READ_SIZE: usize = 64 * 1024;
+/// That many reads empty a pipe of that size.
+const LAST_READS: usize = 4;
+/// Between two attempts to read what cannot be read.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two warnings about lines of one kind that were dropped.
+const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
+
+/// Why a line was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Longer than a line may be.
+    TooLong,
+    /// No JSON object with a `target`, or without what its target needs.
+    Malformed,
+    /// A target that this kuma-dp does not know.
+    UnknownTarget,
+}
+
+impl Dropped {
+    pub(crate) const ALL: [Self; 3] = [Self::TooLong, Self::Malformed, Self::UnknownTarget];
+
+    /// The label of the metric.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::UnknownTarget => "unknown_target",
+        }
+    }
+}
+
+/// The reading end of the pipe and what has become of its lines.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    pipe: pipe::Receiver,
+    lines: Lines,
+    targets: Targets,
+}
+
+impl AccessLog {
+    /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane.
+    pub(crate) fn open(path: &str, mesh: &str, metrics: &Arc<Metrics>) -> io::Result<Self> {
+        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(path)?;
+        if let Err(error) = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)) {
+            debug!(%error, "the access log's pipe keeps its size");
+        }
+        Ok(Self { pipe, lines: Lines::default(), targets: Targets::new(mesh, metrics) })
+    }
+
+    /// Reads as long as it is polled. Cancel-safe.
+    pub(crate) async fn follow(&mut self) -> Infallible {
+        let mut bytes = vec![0; READ_SIZE];
+        loop {
+            let due = self.targets.denials.due();
+            let read = tokio::select! {
+                read = self.pipe.read(&mut bytes) => read,
+                () = reach(due) => {
+                    self.targets.denials.say_held_back();
+                    continue;
+                }
+            };
+            match read {
+                Ok(length) if length > 0 => self.take(&bytes[..length]),
+                Ok(_) => sleep(PAUSE).await,
+                Err(error) => {
+                    error!(%error, "the access log cannot be read; trying again");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// When nobody writes any more: what is still in the pipe, and what has not been said yet.
+    pub(crate) fn finish(mut self) {
+        let mut bytes = vec![0; READ_SIZE];
+        // No more than a pipe holds, in case somebody writes nevertheless.
+        for _ in 0..LAST_READS {
+            match self.pipe.try_read(&mut bytes) {
+                Ok(length) if length > 0 => self.take(&bytes[..length]),
+                _ => break,
+            }
+        }
+        self.targets.denials.say_held_back();
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let now = Instant::now();
+        self.lines.take(bytes, |line| self.targets.take(&line, now));
+    }
+}
+
+/// Who takes the lines.
+#[derive(Debug)]
+struct Targets {
+    denials: Denials,
+    metrics: Arc<Metrics>,
+    warnings: [(Dropped, RateLimit); Dropped::ALL.len()],
+}
+
+impl Targets {
+    fn new(mesh: &str, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            denials: Denials::new(mesh.to_owned(), Arc::clone(metrics)),
+            metrics: Arc::clone(metrics),
+            warnings: Dropped::ALL.map(|dropped| (dropped, RateLimit::new(1, BETWEEN_WARNINGS))),
+        }
+    }
+
+    fn take(&mut self, line: &Line<'_>, now: Instant) {
+        let entry = match line {
+            Line::Whole(line) => Entry::parse(line),
+            Line::TooLong => Err(Dropped::TooLong),
+        };
+        match entry {
+            Ok(Entry::Refusal(refusal)) => self.denials.take(&refusal, now),
+            Err(dropped) => self.drop(dropped, now),
+        }
+    }
+
+    /// Nothing of the line is said: nobody knows who wrote it.
+    fn drop(&mut self, dropped: Dropped, now: Instant) {
+        self.metrics.count_dropped(dropped);
+        let limits = self.warnings.iter_mut().filter(|(of, _)| *of == dropped);
+        for since in limits.filter_map(|(_, limit)| limit.pass(now)) {
+            warn!(
+                reason = dropped.reason(),
+                suppressed = (since > 0).then_some(since),
+                "a line of the access log was dropped"
+            );
+        }
+    }
+}
+
+async fn reach(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+use super::*;
+
+/// What is counted after these bytes.
+fn counted(bytes: &[u8]) -> Vec<String> {
+    let metrics = Arc::new(Metrics::new());
+    let mut targets = Targets::new("default", &metrics);
+    let mut lines = Lines::default();
+    lines.take(bytes, |line| targets.take(&line, Instant::now()));
+    let printed = metrics.print().expect("it prints");
+    let mut counted: Vec<_> = printed
+        .lines()
+        .filter(|line| line.contains('{') && !line.ends_with(" 0"))
+        .map(str::to_owned)
+        .collect();
+    counted.sort();
+    counted
+}
+
+/// Fault F25: a line break in a name that a stranger has chosen. Envoy prints it as JSON, so what follows it stays inside.
+#[test]
+fn what_a_strangers_certificate_says_is_no_line_and_no_target() {
+    let target = "file:/tmp/owned;x";
+    let refused = |source: &str| {
+        let source = serde_json::Value::from(source);
+        format!(
+            r#"{{"reason":"TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_X509_verify_cert:_self_signed_certificate:TLS_error_end","source":{source},"destination":"backend","target":"refused"}}"#
+        ) + "\n"
+    };
+    for source in [
+        format!("spiffe://default/web\n{target}"),
+        format!("spiffe://default/web\n{{\"target\":\"{target}\"}}\n"),
+        format!("x\",\"target\":\"{target}"),
+    ] {
+        assert_eq!(
+            counted(refused(&source).as_bytes()),
+            [r#"kuma_dp_denied_total{source="unknown",destination="backend"} 1"#],
+            "{source:?}"
+        );
+    }
+}
+
+/// If Envoy did not escape, as in a text log: nothing is believed that follows.
+#[test]
+fn a_line_that_is_broken_by_a_name_is_dropped() {
+    let text = b"spiffe://default/web\nfile:/tmp/owned;x\n{\"target\":\"file:/tmp/owned\",\"text\":\"x\"}\n";
+    assert_eq!(
+        counted(text),
+        [
+            r#"kuma_dp_access_log_lines_dropped_total{reason="malformed"} 2"#,
+            r#"kuma_dp_access_log_lines_dropped_total{reason="unknown_target"} 1"#,
+        ]
+    );
+}
