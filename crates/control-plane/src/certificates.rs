@@ -53,14 +53,19 @@ impl Certificates {
     }
 
     fn forget_deleted(&self, changes: &[Arc<Change>]) {
-        for change in changes.iter().filter(|it| it.key.kind == Kind::Dataplane && it.spec.is_none()) {
+        let of_kind = |kind| changes.iter().filter(move |it| it.key.kind == kind && it.spec.is_none());
+        for change in of_kind(Kind::Dataplane) {
             self.workloads.forget(&ProxyId::new(change.key.mesh.clone(), change.key.name.clone()));
+        }
+        if of_kind(Kind::Mesh).next().is_some() {
+            self.mesh_cas.forget_gone();
         }
     }
 
     fn sweep(&self, present: &Present) {
         let is_there = |proxy: &ProxyId| present.get(&proxy.dataplane()).is_some();
         self.workloads.sweep((self.now)(), is_there);
+        self.mesh_cas.forget_gone();
     }
 }
 

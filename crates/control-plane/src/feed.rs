@@ -133,9 +133,10 @@ impl Feed {
             break published;
         };
         let snapshot = self.snapshot.clone()?;
-        // What a stream begins with is no change on its way: its world may be hours old. So may that of a certificate that is
-        // renewed.
-        if last.is_some_and(|last| !same_versions(&last, &snapshot, &NOT_BY_THE_CLOCK)) {
+        // What a stream begins with is no change on its way: its world may be hours old. So may that in which nothing changes
+        // but a certificate.
+        let follows_from_world = |it: ResourceType| it != ResourceType::Secret;
+        if last.is_some_and(|last| differing(&last, &snapshot).any(follows_from_world)) {
             self.pushes.on_its_way(revision, at);
         }
         Some((revision, snapshot))
@@ -195,7 +196,7 @@ impl Feed {
     }
 
     fn has(&self, snapshot: &Snapshot) -> bool {
-        self.snapshot.as_ref().is_some_and(|last| same_versions(last, snapshot, &ResourceType::ALL))
+        self.snapshot.as_ref().is_some_and(|last| differing(last, snapshot).next().is_none())
     }
 }
 
@@ -227,17 +228,9 @@ async fn by_the_clock(time: Option<SystemTime>, now: fn() -> SystemTime) {
     }
 }
 
-/// The types of resources that follow from the world alone.
-const NOT_BY_THE_CLOCK: [ResourceType; 5] = [
-    ResourceType::Cluster,
-    ResourceType::Endpoint,
-    ResourceType::Listener,
-    ResourceType::Extension,
-    ResourceType::Route,
-];
-
-fn same_versions(a: &Snapshot, b: &Snapshot, of: &[ResourceType]) -> bool {
-    of.iter().all(|resource_type| a.differences(b, *resource_type).is_empty())
+/// The types of which anything differs.
+fn differing(a: &Snapshot, b: &Snapshot) -> impl Iterator<Item = ResourceType> {
+    ResourceType::ALL.into_iter().filter(|resource_type| !a.differences(b, *resource_type).is_empty())
 }
 
 impl Subscriber for Feed {

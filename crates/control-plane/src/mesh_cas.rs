@@ -111,9 +111,11 @@ impl StoredMeshCas {
         let rng = SystemRandom::new();
         let cas = MeshCas::generate(mesh, (self.now)(), &rng)?;
         let sealed = cas.seal(&scope, &self.secrets_key, &rng)?;
-        match self.store.put_secret_if_absent(&scope, MESH_CAS_NAME, sealed).await {
-            Ok(_) => {
-                info!(mesh, ca = cas.signing().id(), "made the CA of a mesh");
+        match self.store.put_secret_if_absent(&scope, MESH_CAS_NAME, sealed.clone()).await {
+            Ok(kept) => {
+                if *kept == *sealed {
+                    info!(mesh, ca = cas.signing().id(), "made the CA of a mesh");
+                }
                 self.registry.wake(&Part::Mesh(mesh.into()));
                 Ok(())
             }
@@ -159,6 +161,11 @@ impl StoredMeshCas {
         let present = self.store.present();
         let meshes = present.all(Kind::Mesh).map(|(key, _)| key.name.to_string());
         meshes.filter_map(|mesh| self.of(&mesh).map(|authority| (mesh, authority))).collect()
+    }
+
+    /// Forgets the CAs of meshes that are not there any more.
+    pub fn forget_gone(&self) {
+        self.lock().retain(|mesh, _| self.store.secret(&mesh_secrets(mesh), MESH_CAS_NAME).is_some());
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Opened>> {

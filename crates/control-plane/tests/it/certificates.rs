@@ -165,6 +165,26 @@ async fn who_comes_back_has_the_same_certificate_and_two_streams_share_it() {
 }
 
 #[tokio::test]
+async fn a_certificate_goes_with_its_dataplane_although_nobody_is_connected() {
+    let world = World::with_memory();
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[]), dataplane("api", "api", 2, &[])]).await;
+    for name in ["web", "api"] {
+        next_with_certificate(&mut world.connect(name)).await;
+    }
+    let workloads = &world.planner.certificates.workloads;
+    world.delete(web().dataplane()).await;
+    while workloads.of(&web()).is_some() {
+        tokio::task::yield_now().await;
+    }
+    let api = ProxyId::new("default", "api");
+    assert!(workloads.of(&api).is_some());
+    world.delete(Key::mesh("default")).await;
+    while workloads.of(&api).is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn other_services_are_named_at_once() {
     let world = World::with_memory();
     world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;

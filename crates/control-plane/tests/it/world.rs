@@ -6,7 +6,7 @@ use std::{
 };
 
 use control_plane::{
-    certificates::Certificates,
+    certificates::{Certificates, forget_certificates},
     contents::Contents,
     feed::{Feed, Planner},
     follow::{follow, whole_world},
@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) planner: Arc<Planner>,
-    background: [JoinHandle<()>; 2],
+    background: [JoinHandle<()>; 3],
 }
 
 impl World {
@@ -57,11 +57,12 @@ impl World {
             metrics: metrics.clone(),
             turns: Turns::new(2),
             live_streams,
-            certificates,
+            certificates: certificates.clone(),
         });
         let background = [
             tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone())),
             tokio::spawn(make_mesh_cas(store.clone(), mesh_cas)),
+            tokio::spawn(forget_certificates(store.clone(), certificates)),
         ];
         Self { store, registry, metrics, recorder, planner, background }
     }
