@@ -13,12 +13,12 @@ use api::{Detail, Inspect as _, ResourceState};
 use control_plane::{feed::Feed, inspect::Inspector};
 use futures_util::FutureExt as _;
 use model::{Key, Kind, ProxyId};
-use store::{MemoryStore, mesh_secrets};
+use store::{MemoryStore, Write, mesh_secrets};
 use xds::{ResourceType, Snapshot, Subscriber as _};
 
 use crate::{
     proxy::Proxy,
-    world::{VALIDITY, World, dataplane, mesh, next},
+    world::{VALIDITY, World, dataplane, mesh, next, written},
 };
 
 /// A clock that stands until it is set. Each test has its own.
@@ -214,24 +214,28 @@ async fn a_proxy_without_a_service_trusts_and_is_nobody() {
 
 #[tokio::test]
 async fn a_mesh_that_is_deleted_and_made_again_has_another_ca() {
-    let world = World::with_memory();
-    let all = || [mesh_with_mtls(), dataplane("web", "web", 1, &[])];
-    world.put(all()).await;
-    let mut feed = world.connect("web");
-    let before = next_with_certificate(&mut feed).await;
-    world.delete(Key::mesh("default")).await;
-    world.put(all()).await;
+    let all = || [mesh_with_mtls(), dataplane("web", "web", 1, &[])].map(written).to_vec();
+    let delete = || vec![Write::Delete(Key::mesh("default"))];
+    for commits in [vec![delete(), all()], vec![[delete(), all()].concat()]] {
+        let world = World::with_memory();
+        world.commit(all()).await;
+        let mut feed = world.connect("web");
+        let before = next_with_certificate(&mut feed).await;
+        for writes in commits {
+            world.commit(writes).await;
+        }
 
-    let mut after = next_with_certificate(&mut feed).await;
-    // Before the new CA is there, the proxy keeps what it has.
-    while version(&after, "mesh_ca") == version(&before, "mesh_ca") {
-        after = next_with_certificate(&mut feed).await;
+        let mut after = next_with_certificate(&mut feed).await;
+        // Before the new CA is there, the proxy keeps what it has.
+        while version(&after, "mesh_ca") == version(&before, "mesh_ca") {
+            after = next_with_certificate(&mut feed).await;
+        }
+        let workload = world.planner.certificates.workloads.of(&web()).unwrap();
+        assert_eq!(version(&after, "identity_cert").as_deref(), Some(workload.fingerprint.as_str()));
+        assert_ne!(version(&before, "identity_cert"), version(&after, "identity_cert"));
+        let authority = world.planner.certificates.mesh_cas.of("default").unwrap();
+        assert_eq!(workload.ca, authority.cas.signing().id());
     }
-    let workload = world.planner.certificates.workloads.of(&web()).unwrap();
-    assert_eq!(version(&after, "identity_cert").as_deref(), Some(workload.fingerprint.as_str()));
-    assert_ne!(version(&before, "identity_cert"), version(&after, "identity_cert"));
-    let authority = world.planner.certificates.mesh_cas.of("default").unwrap();
-    assert_eq!(workload.ca, authority.cas.signing().id());
 }
 
 #[tokio::test]

@@ -78,18 +78,14 @@ impl World {
 
     /// Commits all of it as one revision, and waits until the world has it.
     pub(crate) async fn put(&self, resources: impl IntoIterator<Item = (Key, String)>) {
-        let writes = resources.into_iter().map(|(key, json)| {
-            let spec = key.kind.read_spec(&mut serde_json::Deserializer::from_str(&json)).unwrap();
-            Write::Put(key, Arc::new(spec))
-        });
-        self.commit(writes.collect()).await;
+        self.commit(resources.into_iter().map(written).collect()).await;
     }
 
     pub(crate) async fn delete(&self, key: Key) {
         self.commit(vec![Write::Delete(key)]).await;
     }
 
-    async fn commit(&self, writes: Vec<Write>) {
+    pub(crate) async fn commit(&self, writes: Vec<Write>) {
         let transaction = Transaction { writes, author: "test".to_owned(), ..Transaction::default() };
         self.store.commit(transaction).await.unwrap();
         self.settle().await;
@@ -114,6 +110,11 @@ impl Drop for World {
             task.abort();
         }
     }
+}
+
+pub(crate) fn written((key, json): (Key, String)) -> Write {
+    let spec = key.kind.read_spec(&mut serde_json::Deserializer::from_str(&json)).unwrap();
+    Write::Put(key, Arc::new(spec))
 }
 
 pub(crate) fn mesh() -> (Key, String) {
