@@ -62,7 +62,7 @@ async fn whoever_shows_no_certificate_of_a_permitted_service_gets_nothing() {
             assert!(heard.is_err(), "{who}, as {sni}: {heard:?}");
         }
     }
-    assert_eq!(secured.backend.connections(), before, "the workload sees no connection of theirs");
+    secured.assert_unnoticed_since(before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,13 +4,19 @@ use serde_json::{Value, json};
 use testbed::{Answer, Launch, Secrets, Service, TlsClient, server_name};
 
 use crate::{
-    secured::Secured,
+    secured::{Plain, Secured},
     shop::{Shop, until},
 };
 
+pub(crate) const CLIENTS: &[&str] = &["web", "api"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_comes_in_by_a_permission_and_by_nothing_else() {
-    let secured = Secured::open(171, &["web", "api"]).await;
+    by_a_permission_and_by_nothing_else(Plain::of(171, CLIENTS)).await;
+}
+
+pub(crate) async fn by_a_permission_and_by_nothing_else(plain: Plain<'_>) {
+    let secured = Secured::of(plain).await;
     for client in ["web", "api"] {
         secured.until_refused(client).await;
     }
@@ -41,7 +47,11 @@ async fn a_client_comes_in_by_a_permission_and_by_nothing_else() {
 /// It speaks first, so a proxy that connected before it asks would give its words away (<https://github.com/envoyproxy/envoy/issues/9023>).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_speaks_first_says_nothing_to_who_is_refused() {
-    let secured = Secured::open(172, &["web", "api"]).await;
+    nothing_to_who_is_refused(Plain::of(172, CLIENTS)).await;
+}
+
+pub(crate) async fn nothing_to_who_is_refused(plain: Plain<'_>) {
+    let secured = Secured::of(plain).await;
     secured.permit("web", &["web"], &["backend"]).await;
     secured.until_let_in("web").await;
     let fetch = |name| Secrets::fetch(&secured.shop.control_plane, "default", name);
@@ -55,7 +65,7 @@ async fn a_service_that_speaks_first_says_nothing_to_who_is_refused() {
     }
     let heard = testbed::ask(secured.inbound, "").await;
     assert!(heard.is_err(), "without TLS: {heard:?}");
-    assert_eq!(secured.backend.connections(), before, "the workload sees no connection of theirs");
+    secured.assert_unnoticed_since(before);
     let client = TlsClient::showing(Some(&web)).unwrap();
     assert_eq!(client.ask(secured.inbound, &server_name("default", "web"), "").await.unwrap(), "backend");
 }

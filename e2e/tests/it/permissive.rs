@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::json;
-use testbed::{Answer, Secrets, TlsClient, server_name};
+use testbed::{Answer, Programs, Secrets, TlsClient, server_name};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -58,7 +58,12 @@ impl Traffic {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mtls_is_turned_on_and_off_without_a_refused_connection() {
-    let plain = Plain { answer: Answer::Echo, drain_time: DRAIN_TIME, ..Plain::of(168, &["web"]) };
+    on_and_off(Programs::find().unwrap(), 168).await;
+}
+
+pub(crate) async fn on_and_off(programs: Programs, network: u8) {
+    let plain =
+        Plain { programs, answer: Answer::Echo, drain_time: DRAIN_TIME, ..Plain::of(network, &["web"]) };
     let secured = plain.open().await;
     secured.until_synced().await;
     let echoes = async |sni: Option<&str>| match sni {

@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use tempfile::TempDir;
 use testbed::Programs;
 
-use crate::{mesh, resume, shop::Shop, transfer};
+use crate::{mesh, permission_transfer, permissive, resume, shop::Shop, transfer};
 
 /// An Envoy whose bootstrap, made for the incremental protocol, asks for the other one. It lasts as long as its folder.
 fn in_states(programs: Programs) -> (Programs, TempDir) {
@@ -51,4 +51,16 @@ async fn a_restart_of_kuma_cp_changes_nothing() {
 async fn a_transfer_outlives_edits_endpoints_a_crash_and_a_restart_byte_for_byte() {
     let (programs, _folder) = in_states(Programs::find().unwrap());
     transfer::outlives_everything(programs, 164).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_outlives_all_but_its_own_revocation() {
+    let (programs, _folder) = in_states(Programs::find().unwrap());
+    permission_transfer::outlives_all_but_its_own_revocation(programs, 165).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mtls_is_turned_on_and_off_without_a_refused_connection() {
+    let (programs, _folder) = in_states(Programs::find().unwrap());
+    permissive::on_and_off(programs, 166).await;
 }
