@@ -10,6 +10,7 @@ mod claims;
 mod mtls;
 mod shop;
 mod story;
+mod times;
 mod traffic;
 
 use std::process::ExitCode;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     claims::Claims,
     shop::{BACKEND_PORT, DENIED, REDIS_PORT, Shop},
-    story::{print, until_all_online},
+    times::print,
     traffic::{self, Load},
 };
 
@@ -38,7 +38,7 @@ async fn turn_on(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> {
             "type": "Mesh", "name": "default", "mtls": {"enabled": enabled, "permissive": permissive},
         });
         shop.control_plane.apply(&mesh).await?;
-        let everywhere = until_all_online(shop).await?;
+        let everywhere = shop.until_all_online().await?;
         println!("   {step}: every Envoy has it {} after the answer", print(everywhere));
         load.more(200).await?;
     }

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -30,6 +31,8 @@ const WORKLOADS: [(&str, &str, &str); 4] = [
     ("backend-v2-1", "backend", "v2"),
     ("redis", "redis", "v1"),
 ];
+
+pub(crate) const DATAPLANES: usize = WORKLOADS.len() + 1;
 
 pub(crate) struct Shop {
     pub(crate) programs: Programs,
@@ -67,6 +70,22 @@ impl Shop {
     pub(crate) async fn web_denied_at_redis(&self) -> anyhow::Result<u64> {
         let redis = self.proxies.get(usize::from(REDIS)).context("redis has a proxy")?;
         redis.count(DENIED).await
+    }
+
+    /// Until every Envoy has all that it should have.
+    pub(crate) async fn until_all_online(&self) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        loop {
+            let online = self.control_plane.online().await?;
+            if online == DATAPLANES {
+                return Ok(start.elapsed());
+            }
+            anyhow::ensure!(
+                start.elapsed() < Duration::from_mins(1),
+                "only {online} Envoys came back in a minute"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn print_addresses(&self) {

@@ -1,6 +1,6 @@
 //! What happens, in order, and what is claimed about it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use testbed::Settled;
@@ -8,12 +8,12 @@ use testbed::Settled;
 use crate::{
     claims::{Claims, within_six_sigma},
     mtls,
-    shop::{BACKEND_PORT, REDIS_PORT, Shop},
+    shop::{BACKEND_PORT, DATAPLANES, REDIS_PORT, Shop},
+    times::print,
     traffic::{self, Load},
 };
 
 const CONNECTIONS: usize = 2_000;
-const DATAPLANES: usize = 5;
 const ROUTE: &str = "/meshes/default/traffic-routes/web-to-backend";
 
 pub(crate) async fn tell(shop: &mut Shop, claims: &mut Claims) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn kill_the_control_plane(shop: &mut Shop, claims: &mut Claims) -> anyhow:
     let started = Instant::now();
     shop.control_plane.start_again().await?;
     println!("   ready again after {}", print(started.elapsed()));
-    let back = until_all_online(shop).await?;
+    let back = shop.until_all_online().await?;
     println!("   all {DATAPLANES} Envoys were back by themselves {} after that", print(back));
     load.more(200).await?;
     let (opened, failed) = load.stop().await?;
@@ -135,24 +135,4 @@ async fn everything(shop: &Shop) -> anyhow::Result<Vec<Value>> {
         all.push(shop.control_plane.get(path).await?);
     }
     Ok(all)
-}
-
-/// Until every Envoy has all that it should have.
-pub(crate) async fn until_all_online(shop: &Shop) -> anyhow::Result<Duration> {
-    let start = Instant::now();
-    loop {
-        let online = shop.control_plane.online().await?;
-        if online == DATAPLANES {
-            return Ok(start.elapsed());
-        }
-        anyhow::ensure!(
-            start.elapsed() < Duration::from_mins(1),
-            "only {online} Envoys came back in a minute"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-pub(crate) fn print(duration: Duration) -> String {
-    format!("{:.1} ms", duration.as_secs_f64() * 1_000.0)
 }

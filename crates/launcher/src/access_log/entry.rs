@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::access_log::Dropped;
+use crate::access_log::dropped::Dropped;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entry {

@@ -9,6 +9,7 @@
 
 mod cause;
 mod denials;
+pub(crate) mod dropped;
 mod entry;
 mod lines;
 mod printable;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, warn};
 
 use crate::access_log::denials::Denials;
+use crate::access_log::dropped::Dropped;
 use crate::access_log::entry::Entry;
 use crate::access_log::lines::{Line, Lines};
 use crate::metrics::Metrics;
@@ -40,30 +42,6 @@ const LAST_READS: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two warnings about lines of one kind that were dropped.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
-
-/// Why a line was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dropped {
-    /// Longer than a line may be.
-    TooLong,
-    /// No JSON object with a `target`, or without what its target needs.
-    Malformed,
-    /// A target that this kuma-dp does not know.
-    UnknownTarget,
-}
-
-impl Dropped {
-    pub(crate) const ALL: [Self; 3] = [Self::TooLong, Self::Malformed, Self::UnknownTarget];
-
-    /// The label of the metric.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::TooLong => "too_long",
-            Self::Malformed => "malformed",
-            Self::UnknownTarget => "unknown_target",
-        }
-    }
-}
 
 /// The reading end of the pipe and what has become of its lines.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use crate::access_log::Dropped;
+use crate::access_log::dropped::Dropped;
 
 /// Of whom, or of what, a call was refused. Each pair is kept as long as the process lives: whoever makes them bounds them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
