@@ -256,7 +256,7 @@ fn read_ports(file: &Path) -> Option<Ports> {
 }
 
 /// In Prometheus' text form: `NAME VALUE` or `NAME{LABELS} VALUE`.
-fn sum_of<T: FromStr + Add<Output = T>>(metrics: &str, name: &str) -> Option<T> {
+pub(crate) fn sum_of<T: FromStr + Add<Output = T>>(metrics: &str, name: &str) -> Option<T> {
     metrics
         .lines()
         .filter_map(|line| line.rsplit_once(' '))

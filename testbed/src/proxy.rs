@@ -11,7 +11,7 @@ use nix::{
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::{Child, ControlPlane, Programs};
+use crate::{Child, ControlPlane, Programs, control_plane::sum_of};
 
 #[derive(Debug)]
 pub struct Proxy {
@@ -92,12 +92,11 @@ impl Proxy {
         Ok(body)
     }
 
-    /// A counter of kuma-dp's, by its name with its labels; 0 where it has not counted anything yet.
-    pub async fn count(&self, series: &str) -> anyhow::Result<u64> {
+    /// A counter of kuma-dp's, of one series or summed over its labels; 0 where it has not counted anything yet.
+    pub async fn count(&self, name: &str) -> anyhow::Result<u64> {
         let (status, metrics) = self.metrics.get("/metrics").await?;
         ensure!(status.is_success(), "/metrics: {status}: {metrics}");
-        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(Ok(0), |value| value.parse().with_context(|| format!("{series} is {value}")))
+        Ok(sum_of(&metrics, name).unwrap_or(0))
     }
 
     /// What kuma-dp and its Envoy have written, line by line.

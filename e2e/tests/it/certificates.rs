@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::{Certified, Forger, Secrets, Service, TlsClient, TlsService, self_signed, server_name};
 
 use crate::{
@@ -160,28 +160,28 @@ async fn a_certificate_with_line_breaks_in_it_writes_no_line_and_no_file_of_its_
     let backend = secured.proxy("backend");
     let written = secured.shop.folder.path().join("written");
     let target = format!("file:{}", written.display());
-    for injected in [
-        format!("a\n{target};injected"),
-        format!("a\n{{\"target\":\"{target}\",\"text\":\"injected\"}}"),
-        format!("a\"}}\n{{\"target\":\"{target}\",\"text\":\"injected\"}}\n{{\"a\":\""),
-        "a\nkuma-dp: injected".to_owned(),
-        "a\r\n\u{1b}[2Jinjected".to_owned(),
-    ] {
-        let before = backend.count("kuma_dp_denied_total{source=\"unknown\",destination=\"backend\"}").await;
-        let stranger = self_signed(&[&injected]).unwrap();
+    let names = [
+        format!("a\n{target};smuggled"),
+        format!("a\n{{\"target\":\"{target}\",\"text\":\"smuggled\"}}"),
+        format!("a\"}}\n{{\"target\":\"{target}\",\"text\":\"smuggled\"}}\n{{\"a\":\""),
+        format!("a\n{{\"target\":\"refused\",\"source\":\"{WEB}\",\"destination\":\"smuggled\"}}"),
+        "a\nkuma-dp: smuggled".to_owned(),
+        "a\r\n\u{1b}[2Jsmuggled".to_owned(),
+    ];
+    let unknown = "kuma_dp_denied_total{source=\"unknown\",destination=\"backend\"}";
+    for (name, counted) in names.iter().zip(1..) {
+        let stranger = self_signed(&[name]).unwrap();
         assert!(heard(&secured, Some(&stranger), &server_name("default", "web")).await.is_err());
-        until("the stranger to be counted", async || {
-            let series = "kuma_dp_denied_total{source=\"unknown\",destination=\"backend\"}";
-            backend.count(series).await.unwrap() > *before.as_ref().unwrap()
-        })
-        .await;
+        until("the stranger to be counted", async || backend.count(unknown).await.unwrap() == counted).await;
     }
     assert!(!written.exists(), "no file of a stranger's choice");
+    assert_eq!(backend.count("kuma_dp_denied_total").await.unwrap(), names.len() as u64, "each once");
     let log = backend.log();
-    let own: Vec<_> = log.iter().filter(|line| line.contains("injected")).collect();
-    for line in own {
-        let is_json = serde_json::from_str::<serde_json::Value>(line).is_ok_and(|it| it.get("msg").is_some());
-        assert!(is_json, "a line of kuma-dp's, with what a stranger said as a field of it: {line:?}");
-        assert!(!line.contains('\u{1b}'), "{line:?}");
+    let said: Vec<&String> = log.iter().filter(|line| line.contains("smuggled")).collect();
+    assert_eq!(said.len(), names.len(), "a line for each: {said:?}");
+    for line in said {
+        let fields: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        let source = fields["source"].as_str().unwrap_or_else(|| panic!("it names its source: {line:?}"));
+        assert!(source.contains("\\n") && !source.contains(char::is_control), "{source:?}");
     }
 }
