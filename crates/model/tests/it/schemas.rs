@@ -99,7 +99,7 @@ fn every_field_of_a_type_is_in_its_schema_and_no_other() {
         (
             Kind::Mesh,
             json!({
-                "type": "Mesh", "name": "m", "mtls": {"enabled": true, "ca": {"builtin": {}}},
+                "type": "Mesh", "name": "m", "mtls": {"enabled": true, "permissive": true, "ca": {"builtin": {}}},
                 "tracing": {"zipkin": {"address": "h:1"}},
                 "logging": {"defaultBackend": "a", "backends": [
                     {"name": "a", "format": "x", "file": {"path": "/x"}, "tcp": {"address": "h:1"}},
