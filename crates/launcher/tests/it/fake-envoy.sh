@@ -9,7 +9,9 @@ fi
 for argument in "$@"; do
     echo "$argument"
 done > "$FAKE_ENVOY/arguments"
-cat "$FAKE_ENVOY/alive" > /dev/null 2>&1 &
+# Opened before it says that it runs: whoever lets go of the pipe after that is heard.
+exec 3< "$FAKE_ENVOY/alive"
+cat <&3 > /dev/null 2>&1 &
 reader=$!
 if [ -n "$FAKE_ENVOY_DEAF" ]; then
     trap '' TERM
