@@ -48,6 +48,9 @@ pub(super) struct InboundTls {
 /// Each chain costs Envoy some 32 KB. With more sources there is one for all of them.
 pub(crate) const SOURCES_WITH_A_CHAIN_MAX: usize = 256;
 
+/// The name of the filter chain that takes plain connections.
+pub(super) const PLAIN_CHAIN: &str = "plain";
+
 /// A client that has sent nothing for so long is taken for one that waits for the server to speak first, and for a plain one.
 /// Where those are refused this only closes what would be closed anyhow.
 const INSPECTION_TIMEOUT: Duration = Duration { seconds: 1, nanos: 0 };
@@ -88,7 +91,7 @@ fn traffic_direction(direction: Direction) -> TrafficDirection {
 }
 
 fn plain_chain(listener: &str) -> FilterChain {
-    FilterChain { filters: vec![tcp_proxy(listener)], ..FilterChain::default() }
+    FilterChain { name: PLAIN_CHAIN.to_owned(), filters: vec![tcp_proxy(listener)], ..FilterChain::default() }
 }
 
 /// One for each source, found by the name under which it calls and open to its certificates alone: so whoever is granted or

@@ -26,6 +26,8 @@ use envoy_types::{
 };
 use serde::Serialize;
 
+use super::listeners::PLAIN_CHAIN;
+
 /// Where refusals go, and what is said of the inbound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct RefusalLog {
@@ -34,8 +36,11 @@ pub(super) struct RefusalLog {
     pub(super) destination: String,
 }
 
-/// Connections whose handshake has failed, and no others.
-const REFUSED: &str = "has(connection.transport_failure_reason)";
+/// Connections whose handshake has failed, and no others. Envoy 1.40 calls it a failure, too, when a filter that looks for TLS
+/// finds none, though the connection is served in plain text.
+fn refused() -> String {
+    format!("has(connection.transport_failure_reason) && xds.filter_chain_name != '{PLAIN_CHAIN}'")
+}
 
 pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
     let fields = [
@@ -58,7 +63,7 @@ pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
     let refused = ExtensionFilter {
         name: "envoy.access_loggers.extension_filters.cel".to_owned(),
         config_type: Some(extension_filter::ConfigType::TypedConfig(pack_any(ExpressionFilter {
-            expression: REFUSED.to_owned(),
+            expression: refused(),
             ..ExpressionFilter::default()
         }))),
     };
