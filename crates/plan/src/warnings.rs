@@ -76,22 +76,34 @@ fn permissive(Mtls { mode, mesh, .. }: &Mtls) -> Option<String> {
 }
 
 fn callers(inbound: &Inbound) -> Option<String> {
-    let access = inbound.access.as_ref().filter(|access| access.mode == AccessMode::Strict)?;
+    let access = inbound.access.as_ref()?;
     let PermittedSources { any, services } = access.sources();
     let (name, service) = (&inbound.listener.name, inbound.service.as_deref().unwrap_or_default());
     if !any && services.is_empty() {
+        let refused = match access.mode {
+            AccessMode::Strict => "everybody is refused; apply one that does",
+            // Who comes by a permission already stays when it is demanded.
+            AccessMode::Permissive => {
+                "everybody will be refused once mTLS is no longer permissive; apply one that does before mtls.enabled"
+            }
+        };
         return Some(format!(
-            "{name}: no TrafficPermission has {service} among its destinations, so everybody is refused; apply one that does"
+            "{name}: no TrafficPermission has {service} among its destinations, so {refused}"
         ));
     }
-    (services.len() > SOURCES_WITH_A_CHAIN_MAX).then(|| {
-        format!(
-            "{name}: {} services may call {service}, more than the {SOURCES_WITH_A_CHAIN_MAX} that are told apart, so each change \
-             of them drains the connections of all; permit * instead, or call from fewer services",
-            services.len()
-        )
-    })
+    if services.len() < NEARLY_TOO_MANY_SOURCES {
+        return None;
+    }
+    let together = if services.len() <= SOURCES_WITH_A_CHAIN_MAX { "with more than that" } else { "so" };
+    Some(format!(
+        "{name}: {} services may call {service}, of at most {SOURCES_WITH_A_CHAIN_MAX} that are told apart; {together} each change of \
+         them ends the connections of all; permit * instead, or call from fewer services",
+        services.len()
+    ))
 }
+
+/// So many that a person should hear before the last of them.
+const NEARLY_TOO_MANY_SOURCES: usize = SOURCES_WITH_A_CHAIN_MAX - 16;
 
 fn skipped(Skipped { field, because }: &Skipped) -> String {
     let sentence = match because {

@@ -88,6 +88,7 @@ pub(crate) async fn on_and_off(programs: Programs, network: u8) {
     long.passes("a plain connection, after inbounds have become ready").await;
 
     // Used by all, demanded by nobody.
+    secured.permit("web", &["web"], &["backend"]).await;
     secured.mtls(&json!({"enabled": true, "permissive": true})).await;
     traffic.goes_on().await;
     assert!(echoes(None).await && echoes(Some(&as_web)).await);
@@ -95,13 +96,19 @@ pub(crate) async fn on_and_off(programs: Programs, network: u8) {
     until("web to use it", async || secured.proxy("web").stat(over_tls).await.unwrap() > 0).await;
     long.passes("a plain connection, while new ones use TLS").await;
     long.finish().await;
+    let mut long = Transfer::start(secured.outbound("web")).await;
+    long.passes("over TLS, while plain connections are let in").await;
 
     // Demanded, and by permission.
-    secured.permit("web", &["web"], &["backend"]).await;
     secured.mtls(&json!({"enabled": true})).await;
     traffic.goes_on().await;
+    long.passes("over TLS, now that it is demanded").await;
     until("plain connections to be refused", async || !echoes(None).await).await;
     assert!(echoes(Some(&as_web)).await);
+    let refused = r#"kuma_dp_denied_total{source="unknown",destination="backend"}"#;
+    let backend = secured.proxy("backend");
+    until("the refusal to be counted", async || backend.count(refused).await.unwrap() > 0).await;
+    assert_eq!(backend.count(refused).await.unwrap(), 1, "of all plain connections only one was refused");
 
     // And back.
     secured.mtls(&json!({"enabled": true, "permissive": true})).await;
@@ -109,6 +116,8 @@ pub(crate) async fn on_and_off(programs: Programs, network: u8) {
     until("plain connections to be let in again", async || echoes(None).await).await;
     secured.mtls(&json!({"permissive": true})).await;
     traffic.goes_on().await;
+    long.passes("over TLS, which nobody uses for new connections").await;
+    long.finish().await;
     secured.mtls(&json!({})).await;
     traffic.goes_on().await;
     assert_eq!(traffic.failures().await, Vec::<String>::new());

@@ -36,10 +36,14 @@ pub(super) struct RefusalLog {
     pub(super) destination: String,
 }
 
-/// Connections whose handshake has failed, and no others. Envoy 1.40 calls it a failure, too, when a filter that looks for TLS
-/// finds none, though the connection is served in plain text.
+/// Connections whose handshake has failed, and those that no filter chain takes; no others. A filter that looks for TLS and finds
+/// none calls that a failure, too (Envoy 1.40), though the connection is served in plain text. What is not there is an error in
+/// CEL, and does not match.
 fn refused() -> String {
-    format!("has(connection.transport_failure_reason) && xds.filter_chain_name != '{PLAIN_CHAIN}'")
+    format!(
+        "(has(connection.transport_failure_reason) && xds.filter_chain_name != '{PLAIN_CHAIN}') \
+         || response.code_details == 'filter_chain_not_found'"
+    )
 }
 
 pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
@@ -50,6 +54,7 @@ pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
         ("source", "%DOWNSTREAM_PEER_URI_SAN%".to_owned()),
         ("address", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%".to_owned()),
         ("reason", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%".to_owned()),
+        ("details", "%RESPONSE_CODE_DETAILS%".to_owned()),
     ];
     let fields =
         fields.map(|(name, format)| (name.to_owned(), Value { kind: Some(Kind::StringValue(format)) }));

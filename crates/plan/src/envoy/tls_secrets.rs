@@ -6,6 +6,7 @@ use envoy_types::pb::envoy::{
     config::core::v3::{DataSource, data_source::Specifier},
     extensions::transport_sockets::tls::v3::{CertificateValidationContext, Secret, TlsCertificate, secret},
 };
+use zeroize::Zeroizing;
 
 /// By this name a proxy asks for its own certificate (Kuma 0.3.0).
 pub const IDENTITY_CERTIFICATE: &str = "identity_cert";
@@ -25,8 +26,8 @@ pub(super) enum TlsSecret {
     Roots(String),
 }
 
-/// Never shown.
-pub(super) struct PrivateKey(String);
+/// Never shown, and wiped when it is dropped.
+pub(super) struct PrivateKey(Zeroizing<String>);
 
 pub(super) fn secret(name: &str, secret: &TlsSecret) -> Secret {
     let r#type = match secret {
@@ -49,7 +50,7 @@ fn inline(pem: &str) -> DataSource {
 
 impl From<String> for PrivateKey {
     fn from(pem: String) -> Self {
-        Self(pem)
+        Self(Zeroizing::new(pem))
     }
 }
 

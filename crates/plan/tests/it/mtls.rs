@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Kind;
 use plan::{World, envoy};
 use serde_json::Value;
 
-use crate::fixture::{changes, proxy_plan, world};
+use crate::fixture::{changes, deleted, proxy_plan, world};
 
 const BACKEND: &str = "
 - type: Dataplane
@@ -116,16 +117,34 @@ fn nobody_is_let_in_without_a_permission_and_everybody_where_it_is_permissive() 
     assert_eq!(everybody, [(None, vec![r#"{"prefix":"spiffe://default/"}"#.to_owned()])].into());
 }
 
+/// A chain follows from what is, and from no history: so whoever is named beside `*` goes on by `*` with new connections alone.
 #[test]
-fn above_256_sources_there_is_one_chain_for_all_and_a_warning() {
-    for (sources, chains) in [(256, 257), (257, 1)] {
-        let services: Vec<_> = (0..sources).map(|i| format!("service-{i}")).collect();
-        let services: Vec<_> = services.iter().map(String::as_str).collect();
-        let world = permit(&with_mesh("{ enabled: true }"), "many", &services);
+fn a_name_that_any_source_includes_has_a_chain_of_its_own_and_loses_it_with_its_permission() {
+    let any = permit(&with_mesh("{ enabled: true }"), "all", &["*"]);
+    let named = permit(&any, "web", &["web"]);
+    let (without, _) = named.apply([deleted(Kind::TrafficPermission, "web")]);
+    assert_eq!((chains(&listener(&named)).len(), listener(&without)), (2, listener(&any)));
+}
+
+#[test]
+fn above_256_sources_there_is_one_chain_for_all_and_before_that_a_warning() {
+    let names: Vec<_> = (0..257).map(|i| format!("service-{i:03}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let world = with_mesh("{ enabled: true }");
+    for (sources, chains, warned) in [
+        (239, 240, None),
+        (240, 241, Some("with more than that")),
+        (256, 257, Some("with more")),
+        (257, 1, Some("so each")),
+    ] {
+        let world = permit(&world, "many", &names[..sources]);
         let let_in = let_in(&world);
         assert_eq!((let_in.len(), let_in[&None].len()), (chains, sources));
-        let warnings = proxy_plan(&world, "backend-1").warnings();
-        assert_eq!(warnings.iter().any(|it| it.contains("more than the 256")), sources > 256, "{warnings:?}");
+        let warnings = proxy_plan(&world, "backend-1").warnings().concat();
+        assert!(
+            warned.map_or(warnings.is_empty(), |words| warnings.contains(words)),
+            "{sources}: {warnings}"
+        );
     }
 }
 
