@@ -37,7 +37,8 @@ pub fn server_name(mesh: &str, source: &str) -> String {
     format!("{}.kuma", hex.concat())
 }
 
-/// A client that believes every server, so that what it is told and refused is the server's doing alone.
+/// A client that believes every server, so that what it is told and refused is the server's doing alone. It comes back with the
+/// session that a server has given it, if one did, and so hopes not to be verified again.
 pub struct TlsClient(TlsConnector);
 
 impl TlsClient {
@@ -48,15 +49,13 @@ impl TlsClient {
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Credulous(provider)));
-        let mut config = match certified {
+        let config = match certified {
             Some(certified) => {
                 let (chain, key) = der(certified)?;
                 builder.with_client_auth_cert(chain, key)?
             }
             None => builder.with_no_client_auth(),
         };
-        // Each connection is judged by what it shows itself.
-        config.resumption = rustls::client::Resumption::disabled();
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 

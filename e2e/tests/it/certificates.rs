@@ -1,6 +1,9 @@
 //! Who somebody is, is what a certificate of the mesh's CA says, and it says it to both sides.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 use testbed::{Certified, Forger, Secrets, Service, TlsClient, TlsService, self_signed, server_name};
@@ -73,12 +76,22 @@ async fn a_certificate_that_has_ended_gets_nothing() {
     secured.until_let_in("web").await;
     let web = identity(&secured, "default", "web").await;
     let as_web = server_name("default", "web");
-    assert_eq!(heard(&secured, Some(&web), &as_web).await.unwrap(), "backend");
+    // Whoever was let in once, and has a session to prove it, is verified again all the same.
+    let client = TlsClient::showing(Some(&web)).unwrap();
+    let ask = async || client.ask(secured.inbound, &as_web, "").await;
+    assert_eq!(ask().await.unwrap(), "backend");
 
     let ends = u64::try_from(web.not_after().unwrap()).unwrap();
-    let ends = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(ends);
-    until("the certificate's end", async || ends < std::time::SystemTime::now()).await;
-    until("it to be refused", async || heard(&secured, Some(&web), &as_web).await.is_err()).await;
+    let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
+    // The second that it names is its last one. Until then the session stays a young one.
+    until("the certificate's end", async || {
+        let _ = ask().await;
+        ends + Duration::from_secs(1) < SystemTime::now()
+    })
+    .await;
+    for client in [&client, &TlsClient::showing(Some(&web)).unwrap()] {
+        assert!(client.ask(secured.inbound, &as_web, "").await.is_err());
+    }
     assert_eq!(secured.ask("web").await.unwrap(), "backend", "whose certificate was renewed");
 }
 
