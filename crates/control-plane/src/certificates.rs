@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -30,8 +31,8 @@ pub struct Certificates {
 pub struct Given {
     pub roots: Option<Arc<xds::Resource>>,
     pub identity: Option<Arc<Workload>>,
-    /// When something else may be given although nobody is woken.
-    pub ask_again_at: Option<SystemTime>,
+    /// While the clock is within, nothing else is given unless somebody is woken. `None`: whatever the clock says.
+    pub stays_during: Option<Range<SystemTime>>,
 }
 
 impl Certificates {
@@ -47,9 +48,22 @@ impl Certificates {
             self.workloads.forget(proxy);
             return Given { roots, ..Given::default() };
         }
-        let Current { workload, ask_again_at } =
+        let Current { workload, stays_during } =
             self.workloads.current(proxy, &mtls.services, &authority.cas, (self.now)());
-        Given { roots, identity: workload, ask_again_at: Some(ask_again_at) }
+        Given { roots, identity: workload, stays_during: Some(stays_during) }
+    }
+
+    /// Waits until the clock is outside of that time.
+    pub async fn time_to_look_again(&self, stays_during: Option<&Range<SystemTime>>) {
+        let Some(Range { start, end }) = stays_during else { return std::future::pending().await };
+        loop {
+            let now = (self.now)();
+            let left = end.duration_since(now).unwrap_or_default();
+            if now < *start || left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(self.workloads.clock_read_every())).await;
+        }
     }
 
     fn forget_deleted(&self, changes: &[Arc<Change>]) {

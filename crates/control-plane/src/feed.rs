@@ -1,10 +1,7 @@
 //! One stream's source of snapshots: asleep until a part that it has read changes, or its certificate is to be renewed; then it
 //! plans, translates and hands out what differs.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{ops::Range, sync::Arc, time::SystemTime};
 
 use model::ProxyId;
 use plan::{
@@ -49,8 +46,8 @@ pub struct Feed {
     /// Outlives `next`, which every message of the client cancels.
     place: Option<Place>,
     snapshot: Option<Arc<Snapshot>>,
-    /// When it looks again although nothing has changed, because its certificate is to be renewed.
-    look_again_at: Option<SystemTime>,
+    /// When the clock is outside of it, it looks again although nothing has changed: its certificate is to be renewed.
+    stays_during: Option<Range<SystemTime>>,
     said_unknown: bool,
     pushes: Pushes,
     subscription: Subscription,
@@ -86,7 +83,7 @@ impl Feed {
             dirty: true,
             place: None,
             snapshot: None,
-            look_again_at: None,
+            stays_during: None,
             said_unknown: false,
             pushes: Pushes::default(),
             subscription,
@@ -144,7 +141,7 @@ impl Feed {
 
     /// `None`: nothing is sent, because nothing is known. An empty snapshot is for an explicit delete only.
     fn snapshot_of(&mut self, outcome: Outcome) -> Option<Snapshot> {
-        self.look_again_at = None;
+        self.stays_during = None;
         match outcome {
             Outcome::Plan(plan) => {
                 self.said_unknown = false;
@@ -170,8 +167,8 @@ impl Feed {
             self.planner.certificates.workloads.forget(&self.proxy);
             return Vec::new();
         };
-        let Given { roots, identity, ask_again_at } = self.planner.certificates.give(&self.proxy, mtls);
-        self.look_again_at = ask_again_at;
+        let Given { roots, identity, stays_during } = self.planner.certificates.give(&self.proxy, mtls);
+        self.stays_during = stays_during;
         let roots = roots.or_else(|| self.last_secret(MESH_CA));
         let has_identity = !mtls.services.is_empty();
         let identity = identity
@@ -215,19 +212,6 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// Clocks are set: nobody sleeps longer without looking at his again.
-const SLEPT_AT_MOST: Duration = Duration::from_hours(1);
-
-/// That time by a clock of people, or never.
-async fn by_the_clock(time: Option<SystemTime>, now: fn() -> SystemTime) {
-    let Some(time) = time else { return std::future::pending().await };
-    while let Ok(left) = time.duration_since(now())
-        && !left.is_zero()
-    {
-        tokio::time::sleep(left.min(SLEPT_AT_MOST)).await;
-    }
-}
-
 /// The types of which anything differs.
 fn differing(a: &Snapshot, b: &Snapshot) -> impl Iterator<Item = ResourceType> {
     ResourceType::ALL.into_iter().filter(|resource_type| !a.differences(b, *resource_type).is_empty())
@@ -252,7 +236,7 @@ impl Subscriber for Feed {
             if !self.dirty {
                 tokio::select! {
                     () = self.registration.wake.notified() => self.dirty = true,
-                    () = by_the_clock(self.look_again_at, self.planner.certificates.now) => self.dirty = true,
+                    () = self.planner.certificates.time_to_look_again(self.stays_during.as_ref()) => self.dirty = true,
                     () = at(self.expires) => return Err(expired()),
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -18,6 +19,8 @@ use xds::ResourceType;
 
 /// How long after a failure a certificate is signed anew.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+const CLOCK_READ_EVERY_MAX: Duration = Duration::from_hours(1);
 
 pub struct Workloads {
     validity: Duration,
@@ -43,17 +46,24 @@ pub struct Workload {
     pub encoded: Arc<xds::Resource>,
 }
 
-/// A certificate to be given to a proxy, and when to ask again.
+/// A certificate to be given to a proxy, and for how long.
 pub struct Current {
     /// `None`: none could be signed, and there was none before.
     pub workload: Option<Arc<Workload>>,
-    pub ask_again_at: SystemTime,
+    /// While the clock is within, asking again gives the same. It leaves at either end, for clocks are set back, too.
+    pub stays_during: Range<SystemTime>,
 }
 
 impl Workloads {
     /// `validity`: how long a certificate lives from its signing on.
     pub fn new(validity: Duration) -> Self {
         Self { validity, signed: Counter::default(), slots: Mutex::default() }
+    }
+
+    /// How often whoever sleeps until a certificate is due has to look at the clock, which may have been set meanwhile: often
+    /// enough for far less than the third of a certificate's life that is left when it is due.
+    pub fn clock_read_every(&self) -> Duration {
+        CLOCK_READ_EVERY_MAX.min(self.validity / 10)
     }
 
     /// The certificate of a proxy that has these services (one at least), signed now if it has to be.
@@ -67,18 +77,18 @@ impl Workloads {
         let slot = self.slots().entry(proxy.clone()).or_default().clone();
         let mut slot = lock(&slot);
         if let Some(workload) = slot.as_ref().filter(|it| it.is_good(services, cas, now)) {
-            return Current { workload: Some(workload.clone()), ask_again_at: workload.renew_at };
+            return Current { workload: Some(workload.clone()), stays_during: workload.is_of_use_during() };
         }
         match Workload::sign(services, cas, self.validity, now) {
             Ok(fresh) => {
                 self.signed.inc();
                 let fresh = slot.insert(Arc::new(fresh)).clone();
-                Current { ask_again_at: fresh.renew_at, workload: Some(fresh) }
+                Current { stays_during: fresh.is_of_use_during(), workload: Some(fresh) }
             }
             Err(reason) => {
                 let (mesh, name) = (&*proxy.mesh, &*proxy.name);
                 error!(mesh, name, error = %reason, "no certificate could be signed; the proxy keeps the one that it has, if any");
-                Current { workload: slot.clone(), ask_again_at: now + TRIED_AGAIN_AFTER }
+                Current { workload: slot.clone(), stays_during: now..now + TRIED_AGAIN_AFTER }
             }
         }
     }
@@ -128,11 +138,13 @@ impl Workload {
         Ok(Self { fingerprint, services, ca, not_before, not_after, renew_at, chain_pem, encoded })
     }
 
-    /// One whose time has not come yet was signed by a clock that was set back since: it is of no use to anybody.
     fn is_good(&self, services: &BTreeSet<String>, cas: &MeshCas, now: SystemTime) -> bool {
-        self.services == *services
-            && self.ca == cas.signing().id()
-            && (self.not_before..self.renew_at).contains(&now)
+        self.services == *services && self.ca == cas.signing().id() && self.is_of_use_during().contains(&now)
+    }
+
+    /// One whose time has not come yet was signed by a clock that was set back since: nobody takes it.
+    fn is_of_use_during(&self) -> Range<SystemTime> {
+        self.not_before..self.renew_at
     }
 
     /// As it is shown: without the key.
@@ -183,7 +195,8 @@ mod tests {
         ] {
             let current = workloads.current(&web(), &services(names), cas, at);
             let workload = current.workload.unwrap();
-            assert_eq!(current.ask_again_at, workload.renew_at, "{why}");
+            assert_eq!(current.stays_during, workload.not_before..workload.renew_at, "{why}");
+            assert!(current.stays_during.contains(&at), "{why}");
             assert_eq!((&workload.services, workload.ca.as_str()), (&services(names), cas.signing().id()));
             let is_new = last.is_none_or(|last| !Arc::ptr_eq(&last, &workload));
             assert_eq!(is_new, signed, "{why}");
@@ -200,12 +213,12 @@ mod tests {
         let ended = cas.signing().not_after();
         let none = workloads.current(&web(), &services(&["web"]), &cas, ended);
         assert!(none.workload.is_none());
-        assert_eq!(none.ask_again_at, ended + TRIED_AGAIN_AFTER);
+        assert_eq!(none.stays_during, ended..ended + TRIED_AGAIN_AFTER);
 
         let last = workloads.current(&web(), &services(&["web"]), &cas, ended - DAY).workload.unwrap();
         let still = workloads.current(&web(), &services(&["web"]), &cas, ended);
         assert!(Arc::ptr_eq(&still.workload.unwrap(), &last));
-        assert_eq!(still.ask_again_at, ended + TRIED_AGAIN_AFTER);
+        assert_eq!(still.stays_during, ended..ended + TRIED_AGAIN_AFTER);
     }
 
     #[test]

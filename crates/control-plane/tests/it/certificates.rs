@@ -81,7 +81,7 @@ fn web() -> ProxyId {
 }
 
 fn clocked(now: fn() -> SystemTime) -> World {
-    World::with_clock(Arc::new(MemoryStore::new(1)), now)
+    World::with_clock(Arc::new(MemoryStore::new(1)), now, VALIDITY)
 }
 
 #[tokio::test]
@@ -144,6 +144,27 @@ async fn a_certificate_is_renewed_by_the_clock_and_nothing_else_changes() {
     assert_eq!(differences(&first, &renewed), secrets(&["identity_cert"]));
     assert_eq!(signed(&world), 2);
     assert!(!has_news(&mut feed));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_while_the_proxy_sleeps_has_its_certificate_signed_anew() {
+    clock!(NOW, now);
+    // Short-lived, so that the clock is looked at again before long.
+    let validity = Duration::from_secs(3);
+    let world = World::with_clock(Arc::new(MemoryStore::new(1)), now, validity);
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;
+    let mut feed = world.connect("web");
+    let first = next_with_certificate(&mut feed).await;
+    assert!(!has_news(&mut feed));
+
+    let set_back = now() - Duration::from_hours(2);
+    assert!(world.planner.certificates.workloads.of(&web()).unwrap().not_before > set_back);
+    let mut sleeping = pin!(next(&mut feed));
+    assert!(sleeping.as_mut().now_or_never().is_none());
+    set(&NOW, set_back);
+    let again = sleeping.await;
+    assert_eq!(differences(&first, &again), secrets(&["identity_cert"]));
+    assert!(world.planner.certificates.workloads.of(&web()).unwrap().not_before < set_back);
 }
 
 #[tokio::test]

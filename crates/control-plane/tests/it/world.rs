@@ -38,16 +38,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self::with_clock(store, SystemTime::now)
+        Self::with_clock(store, SystemTime::now, VALIDITY)
     }
 
-    pub(crate) fn with_clock(store: Arc<dyn Store>, now: fn() -> SystemTime) -> Self {
+    pub(crate) fn with_clock(store: Arc<dyn Store>, now: fn() -> SystemTime, validity: Duration) -> Self {
         let present = store.present();
         let at = Instant::now();
         let registry = Arc::new(Registry::new(whole_world(&present), present.revision().number, at));
         let secrets_key = SecretsKey::from_bytes(&[7; 32]).unwrap();
         let mesh_cas = Arc::new(StoredMeshCas::new(store.clone(), secrets_key, registry.clone(), now));
-        let certificates = Arc::new(Certificates::new(mesh_cas.clone(), VALIDITY, now));
+        let certificates = Arc::new(Certificates::new(mesh_cas.clone(), validity, now));
         let live_streams = Arc::new(LiveStreams::default());
         let metrics = Arc::new(Metrics::new(store.clone(), certificates.clone(), live_streams.clone()));
         let recorder = Arc::new(Recorder::new(store.clone(), "instance".to_owned(), Duration::from_secs(1)));
