@@ -66,9 +66,10 @@ impl Certificates {
         }
     }
 
-    fn forget_deleted(&self, changes: &[Arc<Change>]) {
+    /// `present` is at least as young as the changes: what was made again since is in use again, and its certificate, too.
+    fn forget_deleted(&self, changes: &[Arc<Change>], present: &Present) {
         let of_kind = |kind| changes.iter().filter(move |it| it.key.kind == kind && it.spec.is_none());
-        for change in of_kind(Kind::Dataplane) {
+        for change in of_kind(Kind::Dataplane).filter(|change| present.get(&change.key).is_none()) {
             self.workloads.forget(&ProxyId::new(change.key.mesh.clone(), change.key.name.clone()));
         }
         if of_kind(Kind::Mesh).next().is_some() {
@@ -105,7 +106,7 @@ pub async fn forget_certificates(store: Arc<dyn Store>, certificates: Arc<Certif
                 }
                 let heard = *revisions.borrow_and_update();
                 match store.changes(seen) {
-                    Ok(since) => certificates.forget_deleted(&since),
+                    Ok(since) => certificates.forget_deleted(&since, &store.present()),
                     Err(_) => certificates.sweep(&store.present()),
                 }
                 seen = heard;

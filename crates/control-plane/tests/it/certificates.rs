@@ -206,6 +206,29 @@ async fn a_certificate_goes_with_its_dataplane_although_nobody_is_connected() {
 }
 
 #[tokio::test]
+async fn a_dataplane_that_is_deleted_and_made_again_at_once_keeps_its_certificate() {
+    let world = World::with_memory();
+    let [web_again, api] = [dataplane("web", "web", 1, &["api"]), dataplane("api", "api", 2, &[])];
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[]), api]).await;
+    let (mut feed, mut other) = (world.connect("web"), world.connect("api"));
+    let before = next_with_certificate(&mut feed).await;
+    next_with_certificate(&mut other).await;
+
+    world.commit_unheard(vec![Write::Delete(web().dataplane())]).await;
+    world.commit(vec![written(web_again)]).await;
+    let after = next(&mut feed).await;
+    assert_eq!(version(&before, "identity_cert"), version(&after, "identity_cert"));
+    // Who hears of this deletion has heard of the other one.
+    let workloads = &world.planner.certificates.workloads;
+    world.delete(Key::new(Kind::Dataplane, "default", "api")).await;
+    while workloads.of(&ProxyId::new("default", "api")).is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert!(workloads.of(&web()).is_some());
+    assert_eq!(signed(&world), 2, "web's and api's");
+}
+
+#[tokio::test]
 async fn other_services_are_named_at_once() {
     let world = World::with_memory();
     world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;

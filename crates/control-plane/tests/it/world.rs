@@ -86,9 +86,14 @@ impl World {
     }
 
     pub(crate) async fn commit(&self, writes: Vec<Write>) {
+        self.commit_unheard(writes).await;
+        self.settle().await;
+    }
+
+    /// In a test of one thread, nobody hears of it before the test waits for something else.
+    pub(crate) async fn commit_unheard(&self, writes: Vec<Write>) {
         let transaction = Transaction { writes, author: "test".to_owned(), ..Transaction::default() };
         self.store.commit(transaction).await.unwrap();
-        self.settle().await;
     }
 
     /// From now on no Mesh is given a CA by itself.
