@@ -48,9 +48,9 @@ unit: ## The tests that need nothing but Rust
 cases: ## Rewrite the expected plans, Envoy configurations and inspections after a change that is meant
 	UPDATE_CASES=1 cargo test --quiet -p plan
 
-bench: ## 1,000 simulated proxies against a real kuma-cp (PROXIES=n)
+bench: ## 1,000 simulated proxies against a real kuma-cp (PROXIES=n ARGS=--mtls)
 	cargo build --release --quiet $(BINARIES) -p bench
-	@target/release/bench-mesh --proxies $(or $(PROXIES),1000)
+	@target/release/bench-mesh --proxies $(or $(PROXIES),1000) $(ARGS)
 
 bench-http: ## The HTTP API beside nginx and etcd on this machine, in turns (ARGS="--rounds 3 --milliseconds 500")
 	@PATH=$$PATH:/usr/sbin tools/need nginx:nginx etcd:etcd-server

@@ -19,6 +19,9 @@ pub struct Options {
     /// Outbounds per dataplane: the services that follow its own in the ring
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(crate) outbounds: u32,
+    /// Every connection between proxies over mutual TLS, and permissions that come and go
+    #[arg(long)]
+    pub(crate) mtls: bool,
     /// How often each write is repeated
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repeats: u32,

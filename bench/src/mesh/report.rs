@@ -21,7 +21,16 @@ pub(crate) struct Figures {
     pub(crate) writes: Vec<Writes>,
     pub(crate) idle: Idle,
     pub(crate) reconnected: Storm,
+    pub(crate) certificates: Certificates,
     pub(crate) end: Usage,
+}
+
+/// A proxy keeps its certificate for as long as kuma-cp runs, though it comes back on another stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Certificates {
+    /// That need one: all with mTLS, else none.
+    pub(crate) proxies: u64,
+    pub(crate) signed: u64,
 }
 
 /// All proxies at once.
@@ -70,7 +79,8 @@ pub(crate) struct Idle {
 impl Figures {
     pub(crate) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Topology { proxies, services, outbounds } = self.topology;
-        writeln!(out, "{proxies} proxies, {services} services, {outbounds} outbounds each\n")?;
+        let mtls = if self.has_mtls() { ", mTLS" } else { "" };
+        writeln!(out, "{proxies} proxies, {services} services, {outbounds} outbounds each{mtls}\n")?;
         writeln!(
             out,
             "{:<22}{:>10}{:>10}{:>10}{:>12}{:>10}{:>10}{:>8}",
@@ -114,6 +124,7 @@ impl Figures {
             self.end.resident_kib / 1024,
             self.end.peak_kib / 1024
         )?;
+        writeln!(out, "certificates signed: {}", self.certificates.signed)?;
         writeln!(out, "server CPU in all: {:.2} s", self.end.cpu.as_secs_f64())
     }
 
@@ -123,6 +134,7 @@ impl Figures {
             "proxies": proxies,
             "services": services,
             "outbounds": outbounds,
+            "mtls": self.has_mtls(),
             "dataplanesPutSeconds": self.registered.as_secs_f64(),
             "tokensMadeSeconds": self.tokens_made.as_secs_f64(),
             "firstConfiguration": self.storm.to_json(),
@@ -142,6 +154,7 @@ impl Figures {
                 "end": self.end.resident_kib,
                 "peak": self.end.peak_kib,
             },
+            "certificatesSigned": self.certificates.signed,
             "cpuSeconds": self.end.cpu.as_secs_f64(),
             "faults": self.faults(),
         })
@@ -169,7 +182,15 @@ impl Figures {
             let Idle { store_reads, plans, responses, .. } = &self.idle;
             faults.push(format!("idle: {store_reads} store reads, {plans} plans, {responses} responses"));
         }
+        let Certificates { proxies, signed } = self.certificates;
+        if signed != proxies {
+            faults.push(format!("{signed} certificates signed for {proxies} proxies that need one"));
+        }
         faults
+    }
+
+    fn has_mtls(&self) -> bool {
+        self.certificates.proxies > 0
     }
 
     fn resident_kib_per_proxy(&self) -> u64 {

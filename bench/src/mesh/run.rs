@@ -1,6 +1,5 @@
 //! The steps of one measurement, in order.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,12 +8,11 @@ use anyhow::{Context as _, ensure};
 use testbed::ControlPlane;
 
 use super::options::Options;
-use super::report::{Figures, Idle, Storm, WriteRun, Writes};
+use super::report::{Certificates, Figures, Idle, Storm, WriteRun, Writes};
+use super::write::Write;
 use crate::process::{self, Usage};
-use crate::simulated::{self, Change, Counters, Fleet, HttpApi, Round, Topology};
+use crate::simulated::{self, Counters, Fleet, HttpApi, Round, Topology};
 use crate::under_test;
-
-const ROUTE: &str = "bench-split";
 
 /// For the status that the control plane records after the last push, before it is watched idling.
 const QUIET: Duration = Duration::from_secs(3);
@@ -72,14 +70,6 @@ struct Reading {
     usage: Usage,
 }
 
-/// The three writes that are measured.
-#[derive(Clone, Copy)]
-enum Write {
-    EndpointAdded,
-    RoutePut,
-    EndpointRemoved,
-}
-
 impl<'a> Bench<'a> {
     fn new(options: &'a Options, topology: Topology, control_plane: &'a ControlPlane) -> Self {
         Self { options, topology, control_plane, api: HttpApi(control_plane) }
@@ -87,24 +77,16 @@ impl<'a> Bench<'a> {
 
     async fn measure(&self) -> anyhow::Result<Figures> {
         let empty = self.read().await?;
+        if self.options.mtls {
+            self.api.demand_mtls().await.context("mTLS")?;
+        }
         let (registered, ()) = timed(self.api.register(self.topology)).await?;
         say(&format!("{} dataplanes registered", self.topology.proxies));
         let (tokens_made, tokens) = timed(self.api.tokens(self.topology)).await?;
 
         let (storm, fleet) = self.connect(tokens).await?;
         say(&format!("{} proxies configured", self.topology.proxies));
-        let mut writes = Vec::new();
-        for write in [Write::EndpointAdded, Write::RoutePut, Write::EndpointRemoved] {
-            writes.push(Writes { name: write.name(), runs: Vec::new() });
-        }
-        for repeat in 0..self.options.repeats {
-            for (row, write) in
-                [Write::EndpointAdded, Write::RoutePut, Write::EndpointRemoved].into_iter().enumerate()
-            {
-                let run = self.write(&fleet, write, repeat).await;
-                writes[row].runs.push(run.with_context(|| write.name())?);
-            }
-        }
+        let writes = self.writes(&fleet).await?;
         say("writes done");
         let idle = self.idle(&fleet).await?;
         let reconnected = self.reconnect(&fleet).await?;
@@ -118,6 +100,7 @@ impl<'a> Bench<'a> {
             writes,
             idle,
             reconnected,
+            certificates: self.certificates(&end.counters),
             end: end.usage,
         })
     }
@@ -148,6 +131,21 @@ impl<'a> Bench<'a> {
         })
     }
 
+    /// All of them once, and again.
+    async fn writes(&self, fleet: &Fleet) -> anyhow::Result<Vec<Writes>> {
+        let of_mtls: &[Write] = if self.options.mtls { &Write::OF_MTLS } else { &[] };
+        let all: Vec<Write> = Write::OF_EVERY_MESH.iter().chain(of_mtls).copied().collect();
+        let mut rows: Vec<Writes> =
+            all.iter().map(|write| Writes { name: write.name(), runs: Vec::new() }).collect();
+        for repeat in 0..self.options.repeats {
+            for (row, &write) in rows.iter_mut().zip(&all) {
+                let run = self.write(fleet, write, repeat).await;
+                row.runs.push(run.with_context(|| write.name())?);
+            }
+        }
+        Ok(rows)
+    }
+
     async fn write(&self, fleet: &Fleet, write: Write, repeat: u32) -> anyhow::Result<WriteRun> {
         let before = self.read().await?;
         let (change, by) = write.expected(self.topology, repeat);
@@ -155,7 +153,7 @@ impl<'a> Bench<'a> {
         fleet.expect(change, by);
 
         let sent = Instant::now();
-        let answered = self.carry_out(write, repeat).await?;
+        let answered = write.carry_out(self.api, self.topology, repeat).await?;
         let spread = fleet.spread(self.options.deadline(), self.options.settle()).await?;
         let after = self.read().await?;
         Ok(WriteRun {
@@ -168,18 +166,6 @@ impl<'a> Bench<'a> {
             unexpected: spread.unexpected,
             first_unexpected: spread.first_unexpected,
         })
-    }
-
-    async fn carry_out(&self, write: Write, repeat: u32) -> anyhow::Result<Instant> {
-        let extra = extra_dataplane(self.topology, repeat);
-        match write {
-            Write::EndpointAdded => self.api.put(&self.topology.dataplane(extra)).await,
-            Write::EndpointRemoved => self.api.delete("dataplanes", &Topology::dataplane_name(extra)).await,
-            Write::RoutePut => {
-                let route = self.topology.split_route(ROUTE, 0, weight(repeat));
-                self.api.put(&route).await
-            }
-        }
     }
 
     async fn idle(&self, fleet: &Fleet) -> anyhow::Result<Idle> {
@@ -197,54 +183,16 @@ impl<'a> Bench<'a> {
         })
     }
 
+    fn certificates(&self, counters: &Counters) -> Certificates {
+        let proxies = if self.options.mtls { self.topology.proxies } else { 0 };
+        Certificates { proxies: proxies.into(), signed: counters.certificates_signed }
+    }
+
     async fn read(&self) -> anyhow::Result<Reading> {
         let counters = self.api.counters().await?;
         let pid = self.control_plane.process().pid().context("kuma-cp has ended")?;
         Ok(Reading { counters, usage: process::usage(pid)? })
     }
-}
-
-impl Write {
-    fn name(self) -> &'static str {
-        match self {
-            Self::EndpointAdded => "endpoint added",
-            Self::RoutePut => "route put",
-            Self::EndpointRemoved => "endpoint removed",
-        }
-    }
-
-    /// What is to be received, and by whom.
-    fn expected(self, topology: Topology, repeat: u32) -> (Change, BTreeSet<u32>) {
-        let extra = extra_dataplane(topology, repeat);
-        let service = topology.service_of(extra);
-        let (cluster, endpoint) = (topology.service_name(service), Topology::endpoint(extra));
-        match self {
-            Self::EndpointAdded => {
-                (Change::EndpointAdded { cluster, endpoint }, topology.subscribers(service))
-            }
-            Self::EndpointRemoved => {
-                (Change::EndpointRemoved { cluster, endpoint }, topology.subscribers(service))
-            }
-            Self::RoutePut => {
-                let change = Change::Split {
-                    listener: Topology::split_listener(),
-                    cluster: topology.service_name(1),
-                    weight: weight(repeat),
-                };
-                (change, topology.members(0))
-            }
-        }
-    }
-}
-
-/// The endpoint that comes and goes: of another service at each repeat.
-fn extra_dataplane(topology: Topology, repeat: u32) -> u32 {
-    topology.proxies.next_multiple_of(topology.services) + repeat % topology.services
-}
-
-/// Another one than at the repeat before.
-fn weight(repeat: u32) -> u32 {
-    1 + repeat % 99
 }
 
 async fn timed<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(Duration, T)> {

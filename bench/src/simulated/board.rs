@@ -35,8 +35,9 @@ pub(super) struct Notes {
 /// A change under way.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) change: Change,
-    pub(super) missing: BTreeSet<u32>,
+    change: Change,
+    /// Proxies, and in a response of which type it has still to come to them.
+    missing: BTreeSet<(u32, ResourceType)>,
     pub(super) acknowledged: Vec<Instant>,
     pub(super) unexpected: u64,
     pub(super) first_unexpected: Option<String>,
@@ -73,7 +74,7 @@ impl Board {
         if let Some(watched) = &mut notes.watched {
             watched.note(proxy, response, now);
         }
-        let is_spread = notes.watched.as_ref().is_some_and(|watched| watched.missing.is_empty());
+        let is_spread = notes.watched.as_ref().is_some_and(|watched| watched.is_spread());
         if is_spread || notes.awaited.is_some_and(|awaited| notes.traffic.all_responses() >= awaited) {
             self.progress.notify_one();
         }
@@ -126,9 +127,36 @@ impl Default for Notes {
 }
 
 impl Watched {
+    pub(super) fn new(change: Change, by: BTreeSet<u32>) -> Self {
+        let carriers = change.carriers();
+        let missing = by.into_iter().flat_map(|proxy| carriers.iter().map(move |&carrier| (proxy, carrier)));
+        Self {
+            missing: missing.collect(),
+            change,
+            acknowledged: Vec::new(),
+            unexpected: 0,
+            first_unexpected: None,
+        }
+    }
+
+    /// Whether it has come to everybody, as a whole.
+    pub(super) fn is_spread(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// To whom it has not come, as a whole.
+    pub(super) fn missing_proxies(&self) -> usize {
+        let proxies: BTreeSet<u32> = self.missing.iter().map(|(proxy, _)| *proxy).collect();
+        proxies.len()
+    }
+
     fn note(&mut self, proxy: u32, response: &DeltaDiscoveryResponse, now: Instant) {
-        if self.missing.contains(&proxy) && self.change.is_in(response) {
-            self.missing.remove(&proxy);
+        let part = ResourceType::from_url(&response.type_url).map(|carrier| (proxy, carrier));
+        if let Some(part) = part
+            && self.missing.contains(&part)
+            && self.change.is_in(response)
+        {
+            self.missing.remove(&part);
             self.acknowledged.push(now);
             return;
         }
@@ -163,19 +191,13 @@ impl Traffic {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::tests::endpoints;
+    use super::super::change::tests::{endpoints, inbound, policies};
     use super::*;
 
     #[test]
     fn who_hears_too_much_is_counted_and_named() {
         let (cluster, endpoint) = ("web".to_owned(), "10.0.0.2:8080".parse().expect("an address"));
-        let mut watched = Watched {
-            change: Change::EndpointAdded { cluster, endpoint },
-            missing: BTreeSet::from([1, 2]),
-            acknowledged: Vec::new(),
-            unexpected: 0,
-            first_unexpected: None,
-        };
+        let mut watched = Watched::new(Change::EndpointAdded { cluster, endpoint }, BTreeSet::from([1, 2]));
         let now = Instant::now();
         let change = endpoints("web", &["10.0.0.2:8080"]);
         watched.note(1, &change, now);
@@ -189,7 +211,22 @@ mod tests {
             (1, 3),
             "a stranger, twice the same, another content"
         );
-        assert!(watched.first_unexpected.is_some_and(|first| first.starts_with("proxy 3: ")));
-        assert_eq!(watched.missing, BTreeSet::from([2]));
+        let first = watched.first_unexpected.as_deref();
+        assert!(first.is_some_and(|first| first.starts_with("proxy 3: ")));
+        assert_eq!(watched.missing, BTreeSet::from([(2, ResourceType::Endpoint)]));
+        assert!(!watched.is_spread());
+    }
+
+    #[test]
+    fn a_change_in_two_parts_has_come_when_both_have() {
+        let change = Change::PermissionGranted { permission: "bench".to_owned(), source: "web".to_owned() };
+        let mut watched = Watched::new(change, BTreeSet::from([1, 2]));
+        let now = Instant::now();
+        for (part, missing) in [(inbound(&["web"]), 2), (policies(&["bench"]), 1)] {
+            watched.note(1, &part, now);
+            assert_eq!((watched.missing_proxies(), watched.unexpected), (missing, 0));
+        }
+        watched.note(1, &policies(&["bench"]), now);
+        assert_eq!((watched.missing_proxies(), watched.unexpected), (1, 1), "the same part again");
     }
 }

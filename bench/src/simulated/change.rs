@@ -4,13 +4,20 @@ use std::net::SocketAddr;
 
 use envoy_types::pb::envoy::config::core::v3::{Address, TypedExtensionConfig, address, socket_address};
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, lb_endpoint::HostIdentifier};
+use envoy_types::pb::envoy::config::listener::v3::{FilterChain, Listener};
+use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
     TcpProxy, tcp_proxy::ClusterSpecifier,
 };
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, DownstreamTlsContext, common_tls_context::ValidationContextType,
+};
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryResponse;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use prost::Message;
 
-use super::conversation::ResourceType;
+use super::conversation::{ResourceType, tls_context};
+use super::topology::MESH;
 
 /// The trace of one write in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +28,25 @@ pub enum Change {
     EndpointRemoved { cluster: String, endpoint: SocketAddr },
     /// The TCP proxy filter of `listener` gives `weight` to `cluster`.
     Split { listener: String, cluster: String, weight: u32 },
+    /// The inbound has a filter chain for `source` alone, and its RBAC filter a policy of the permission's name.
+    PermissionGranted { permission: String, source: String },
+    /// Neither is there.
+    PermissionRevoked { permission: String, source: String },
 }
 
 impl Change {
-    /// Whether this response brings the change.
+    /// In responses of which types it comes: in one of each.
+    pub(crate) fn carriers(&self) -> &'static [ResourceType] {
+        match self {
+            Self::EndpointAdded { .. } | Self::EndpointRemoved { .. } => &[ResourceType::Endpoint],
+            Self::Split { .. } => &[ResourceType::Extension],
+            Self::PermissionGranted { .. } | Self::PermissionRevoked { .. } => {
+                &[ResourceType::Listener, ResourceType::Extension]
+            }
+        }
+    }
+
+    /// Whether this response brings the change, as far as its type does.
     pub(crate) fn is_in(&self, response: &DeltaDiscoveryResponse) -> bool {
         match self {
             Self::EndpointAdded { cluster, endpoint } => {
@@ -35,6 +57,12 @@ impl Change {
             }
             Self::Split { listener, cluster, weight } => {
                 weights(response, listener).is_some_and(|them| them.contains(&(cluster.clone(), *weight)))
+            }
+            Self::PermissionGranted { permission, source } => {
+                lets_in(response, permission, source) == Some(true)
+            }
+            Self::PermissionRevoked { permission, source } => {
+                lets_in(response, permission, source) == Some(false)
             }
         }
     }
@@ -49,7 +77,15 @@ fn resource<M: Message + Default>(
     if response.type_url != resource_type.url() {
         return None;
     }
-    let resource = response.resources.iter().find(|resource| resource.name == name)?;
+    find_resource(response, |it| it == name)
+}
+
+/// The message of the first resource with such a name.
+fn find_resource<M: Message + Default>(
+    response: &DeltaDiscoveryResponse,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<M> {
+    let resource = response.resources.iter().find(|resource| is_wanted(&resource.name))?;
     M::decode(resource.resource.as_ref()?.value.as_slice()).ok()
 }
 
@@ -87,15 +123,60 @@ fn weights(response: &DeltaDiscoveryResponse, listener: &str) -> Option<Vec<(Str
     })
 }
 
+/// Whether the inbound in this response knows the source, or its RBAC filter the permission; `None` if neither is in it.
+fn lets_in(response: &DeltaDiscoveryResponse, permission: &str, source: &str) -> Option<bool> {
+    match ResourceType::from_url(&response.type_url)? {
+        ResourceType::Listener => {
+            let inbound: Listener = find_resource(response, |it| it.starts_with("inbound:"))?;
+            Some(inbound.filter_chains.iter().any(|chain| is_of_source(chain, source)))
+        }
+        ResourceType::Extension => {
+            let extension: TypedExtensionConfig =
+                find_resource(response, |it| it.starts_with("rbac:inbound:"))?;
+            let filter = Rbac::decode(extension.typed_config?.value.as_slice()).ok()?;
+            Some(filter.rules?.policies.contains_key(permission))
+        }
+        _ => None,
+    }
+}
+
+/// Whether it is found by the name of one source, and lets in the certificates of this one alone.
+fn is_of_source(chain: &FilterChain, source: &str) -> bool {
+    let has_name = chain.filter_chain_match.as_ref().is_some_and(|it| !it.server_names.is_empty());
+    let identity = MatchPattern::Exact(format!("spiffe://{MESH}/{source}"));
+    has_name && peers(chain).is_some_and(|peers| peers == [identity])
+}
+
+/// Whose certificates a filter chain lets in.
+fn peers(chain: &FilterChain) -> Option<Vec<MatchPattern>> {
+    let context: DownstreamTlsContext = tls_context(chain.transport_socket.as_ref()?)?;
+    let ValidationContextType::CombinedValidationContext(combined) =
+        context.common_tls_context?.validation_context_type?
+    else {
+        return None;
+    };
+    let CertificateValidationContext { match_typed_subject_alt_names, .. } =
+        combined.default_validation_context?;
+    match_typed_subject_alt_names.into_iter().map(|name| name.matcher?.match_pattern).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use envoy_types::pb::envoy::config::core::v3::SocketAddress;
+    use envoy_types::pb::envoy::config::core::v3::{TransportSocket, transport_socket};
     use envoy_types::pb::envoy::config::endpoint::v3::{Endpoint, LbEndpoint, LocalityLbEndpoints};
+    use envoy_types::pb::envoy::config::listener::v3::FilterChainMatch;
+    use envoy_types::pb::envoy::config::rbac::v3::{Policy, Rbac as Rules};
     use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
         WeightedCluster, weighted_cluster::ClusterWeight,
     };
+    use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+        CommonTlsContext, SubjectAltNameMatcher, common_tls_context::CombinedCertificateValidationContext,
+    };
     use envoy_types::pb::envoy::service::discovery::v3::Resource;
+    use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
     use envoy_types::pb::google::protobuf::Any;
+    use envoy_types::util::pack_any;
 
     use super::*;
 
@@ -171,5 +252,79 @@ pub(crate) mod tests {
         check(&halves, &split("outbound", &[("db", 50), ("web", 49)]), false);
         check(&halves, &split("inbound", &[("web", 50)]), false);
         check(&halves, &with, false);
+    }
+
+    /// A chain for each source, and a last one for all of them.
+    pub(crate) fn inbound(sources: &[&str]) -> DeltaDiscoveryResponse {
+        let chains = sources.iter().map(|source| chain(&[source], &[source]));
+        let listener =
+            Listener { filter_chains: chains.chain([chain(&[], sources)]).collect(), ..Listener::default() };
+        response(ResourceType::Listener, "inbound:10.0.0.1:8080", &listener)
+    }
+
+    fn chain(server_names: &[&str], sources: &[&str]) -> FilterChain {
+        let peer = |source: &&str| {
+            let identity = MatchPattern::Exact(format!("spiffe://default/{source}"));
+            let matcher = Some(StringMatcher { match_pattern: Some(identity), ..StringMatcher::default() });
+            SubjectAltNameMatcher { matcher, ..SubjectAltNameMatcher::default() }
+        };
+        let peers = CertificateValidationContext {
+            match_typed_subject_alt_names: sources.iter().map(peer).collect(),
+            ..CertificateValidationContext::default()
+        };
+        let validation = CombinedCertificateValidationContext {
+            default_validation_context: Some(peers),
+            ..CombinedCertificateValidationContext::default()
+        };
+        let tls = CommonTlsContext {
+            validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
+            ..CommonTlsContext::default()
+        };
+        let context =
+            DownstreamTlsContext { common_tls_context: Some(tls), ..DownstreamTlsContext::default() };
+        let config_type = Some(transport_socket::ConfigType::TypedConfig(pack_any(context)));
+        FilterChain {
+            filter_chain_match: Some(FilterChainMatch {
+                server_names: server_names.iter().map(|&it| it.to_owned()).collect(),
+                ..FilterChainMatch::default()
+            }),
+            transport_socket: Some(TransportSocket { config_type, ..TransportSocket::default() }),
+            ..FilterChain::default()
+        }
+    }
+
+    /// An RBAC filter with policies of these names.
+    pub(crate) fn policies(names: &[&str]) -> DeltaDiscoveryResponse {
+        let policies = names.iter().map(|&name| (name.to_owned(), Policy::default())).collect();
+        let filter = Rbac { rules: Some(Rules { policies, ..Rules::default() }), ..Rbac::default() };
+        let extension =
+            TypedExtensionConfig { typed_config: Some(any(&filter)), ..TypedExtensionConfig::default() };
+        response(ResourceType::Extension, "rbac:inbound:10.0.0.1:8080", &extension)
+    }
+
+    #[test]
+    fn a_permission_is_recognised_by_a_chain_for_its_source_and_by_a_policy_of_its_name() {
+        let (permission, source) = ("bench".to_owned(), "web".to_owned());
+        let granted = Change::PermissionGranted { permission: permission.clone(), source: source.clone() };
+        let revoked = Change::PermissionRevoked { permission, source };
+        let carriers = [ResourceType::Listener, ResourceType::Extension];
+        assert_eq!((granted.carriers(), revoked.carriers()), (&carriers[..], &carriers[..]));
+        let only_among_others = response(
+            ResourceType::Listener,
+            "inbound:10.0.0.1:8080",
+            &Listener { filter_chains: vec![chain(&[], &["web"])], ..Listener::default() },
+        );
+        for (response, is_granted, is_revoked) in [
+            (inbound(&["api", "web"]), true, false),
+            (inbound(&["api"]), false, true),
+            (only_among_others, false, true),
+            (policies(&["bench", "everybody"]), true, false),
+            (policies(&["everybody"]), false, true),
+            (split("outbound", &[("web", 50)]), false, false),
+            (endpoints("web", &[]), false, false),
+        ] {
+            assert_eq!(granted.is_in(&response), is_granted, "{response:?}");
+            assert_eq!(revoked.is_in(&response), is_revoked, "{response:?}");
+        }
     }
 }

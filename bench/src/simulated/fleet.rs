@@ -90,21 +90,15 @@ impl Fleet {
     pub fn expect(&self, change: Change, by: BTreeSet<u32>) {
         let mut notes = self.board().notes();
         notes.traffic = Traffic::default();
-        notes.watched = Some(Watched {
-            change,
-            missing: by,
-            acknowledged: Vec::new(),
-            unexpected: 0,
-            first_unexpected: None,
-        });
+        notes.watched = Some(Watched::new(change, by));
     }
 
     /// Waits until all have received and acknowledged it, and for `settle` longer for what nobody should receive.
     pub async fn spread(&self, deadline: Duration, settle: Duration) -> anyhow::Result<Spread> {
-        let done = |notes: &Notes| notes.watched.as_ref().is_none_or(|watched| watched.missing.is_empty());
+        let done = |notes: &Notes| notes.watched.as_ref().is_none_or(Watched::is_spread);
         self.wait(deadline, done).await.with_context(|| {
             let notes = self.board().notes();
-            let missing = notes.watched.as_ref().map_or(0, |watched| watched.missing.len());
+            let missing = notes.watched.as_ref().map_or(0, Watched::missing_proxies);
             format!("{missing} proxies did not receive what they should")
         })?;
         tokio::time::sleep(settle).await;

@@ -11,6 +11,9 @@ use super::topology::{MESH, Topology};
 /// Requests under way at a time: enough for the store to commit many together, few enough to need few connections.
 const CONCURRENT_REQUESTS: usize = 64;
 
+/// The permission without which, with mTLS, nobody may call anybody.
+const EVERYBODY: &str = "everybody";
+
 /// Requests to a control plane, many of them at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpApi<'a>(pub &'a ControlPlane);
@@ -20,6 +23,8 @@ pub struct HttpApi<'a>(pub &'a ControlPlane);
 pub struct Counters {
     pub plans: u64,
     pub store_reads: u64,
+    /// For proxies, so that others of the mesh know them.
+    pub certificates_signed: u64,
 }
 
 impl HttpApi<'_> {
@@ -42,6 +47,12 @@ impl HttpApi<'_> {
         stream::iter(puts).buffered(CONCURRENT_REQUESTS).try_collect().await
     }
 
+    /// Makes every proxy of the mesh prove who it is to every other, and lets everybody call everybody.
+    pub async fn demand_mtls(&self) -> anyhow::Result<()> {
+        self.put(&Topology::permission(EVERYBODY, "*", "*")).await?;
+        self.put(&Topology::mesh_with_mtls()).await.map(drop)
+    }
+
     /// A token for every dataplane, in their order.
     pub async fn tokens(&self, topology: Topology) -> anyhow::Result<Vec<String>> {
         let tokens = (0..topology.proxies)
@@ -53,6 +64,7 @@ impl HttpApi<'_> {
         Ok(Counters {
             plans: self.0.count("kuma_plans_total").await?,
             store_reads: self.0.count("kuma_store_reads_total").await?,
+            certificates_signed: self.0.count("kuma_certificates_signed_total").await?,
         })
     }
 }

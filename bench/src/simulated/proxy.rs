@@ -41,8 +41,8 @@ const EXTENSIONS: usize = 380;
 const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 24 << 20;
 
-/// Requests on their way to the connection. A response is answered with at most five, and the next one is read when
-/// they have left.
+/// Requests on their way to the connection: as many as a stream opens with, and more. The next response is read when all that
+/// there is to say to one has left or waits here.
 const REQUESTS_QUEUED: usize = 8;
 
 /// Pauses before coming back (`retry_back_off` of the bootstrap): doubled up to the longest.

@@ -104,6 +104,22 @@ impl Topology {
         })
     }
 
+    /// The mesh, whose proxies take connections over mutual TLS alone.
+    pub fn mesh_with_mtls() -> Value {
+        json!({"type": "Mesh", "name": MESH, "mtls": {"enabled": true}})
+    }
+
+    /// Lets the dataplanes of one service call those of another; `*` is every service.
+    pub fn permission(name: &str, source: &str, destination: &str) -> Value {
+        json!({
+            "type": "TrafficPermission",
+            "mesh": MESH,
+            "name": name,
+            "sources": [{"match": {"service": source}}],
+            "destinations": [{"match": {"service": destination}}],
+        })
+    }
+
     /// The listener that [`split_route`](Self::split_route) is about: that of the first outbound.
     pub fn split_listener() -> String {
         format!("outbound:127.0.0.1:{FIRST_OUTBOUND_PORT}")
