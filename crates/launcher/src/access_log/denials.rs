@@ -1,9 +1,10 @@
 //! The target `refused`: who was refused, said once and counted.
 //!
 //! Whoever reaches an inbound can be refused as often as they like, under any name. So lines are limited in rate, names are
-//! labels only where the certificate was verified, and there is a bound to how many of those there are.
+//! labels only where the certificate was verified, and there is a bound to how many of those there are. Each cause has a limit
+//! of its own, and each pair of labels a line when it is new: no flood of strangers hides that a peer of the mesh was refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::access_log::printable::printable;
 use crate::metrics::{Denied, Metrics};
 use crate::rate_limit::RateLimit;
 
-/// Lines at once, and how far apart they are from then on.
+/// Lines of one cause at once, and how far apart they are from then on.
 const BURST: u32 = 10;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Pairs of source and destination that are counted by name. A mesh of that many services that are all refused by one proxy
@@ -34,38 +35,51 @@ pub(super) struct Denials {
     mesh: String,
     metrics: Arc<Metrics>,
     pairs: Pairs,
-    limit: RateLimit,
+    limits: BTreeMap<Cause, RateLimit>,
 }
 
 impl Denials {
     /// `mesh`: the one whose names are believed.
     pub(super) fn new(mesh: String, metrics: Arc<Metrics>) -> Self {
         let pairs = Pairs { named: BTreeSet::new(), most: MOST_PAIRS };
-        Self { mesh, metrics, pairs, limit: RateLimit::new(BURST, INTERVAL) }
+        Self { mesh, metrics, pairs, limits: BTreeMap::new() }
     }
 
     pub(super) fn take(&mut self, refusal: &Refusal, now: Instant) {
-        let cause = Cause::of(refusal.reason.as_deref().unwrap_or_default());
-        if cause == Cause::PeerLeft {
-            return;
-        }
-        self.metrics.count_denied(&self.pairs.label(labels(refusal, cause, &self.mesh)));
-        if let Some(held_back) = self.limit.pass(now) {
+        if let Some((cause, held_back)) = self.count(refusal, now) {
             log(refusal, cause, held_back);
         }
     }
 
     /// When [`Self::say_held_back`] has something to say.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.limit.due()
+        self.limits.values().filter_map(RateLimit::due).min()
     }
 
     /// Says how many refusals had no line of their own.
     pub(super) fn say_held_back(&mut self) {
-        match self.limit.take_held_back() {
-            0 => {}
-            suppressed => warn!(suppressed, "further calls were refused, more than are logged one by one"),
+        for (cause, limit) in &mut self.limits {
+            match limit.take_held_back() {
+                0 => {}
+                suppressed => warn!(
+                    suppressed,
+                    "more calls were refused than are logged one by one: {}",
+                    cause.explanation()
+                ),
+            }
         }
+    }
+
+    /// If it is to have a line: its cause, and how many of that cause had none before it.
+    fn count(&mut self, refusal: &Refusal, now: Instant) -> Option<(Cause, u64)> {
+        let cause = Cause::of(refusal)?;
+        let Labelled { labels, is_first } = self.pairs.label(labels(refusal, cause, &self.mesh));
+        self.metrics.count_denied(&labels);
+        if is_first {
+            return Some((cause, 0));
+        }
+        let limit = self.limits.entry(cause).or_insert_with(|| RateLimit::new(BURST, INTERVAL));
+        limit.pass(now).map(|held_back| (cause, held_back))
     }
 }
 
@@ -76,10 +90,6 @@ fn log(refusal: &Refusal, cause: Cause, held_back: u64) {
     let inbound = printed(&refusal.inbound, LONGEST_NAME);
     let address = printed(&refusal.address, LONGEST_NAME);
     let reason = printed(&refusal.reason, LONGEST_REASON);
-    let message = match cause {
-        Cause::NotPermitted => "a call was refused: no TrafficPermission lets its source in",
-        Cause::Unproved | Cause::PeerLeft => "a call was refused: its source is not proved",
-    };
     warn!(
         source,
         destination,
@@ -87,7 +97,8 @@ fn log(refusal: &Refusal, cause: Cause, held_back: u64) {
         address,
         reason,
         suppressed = (held_back > 0).then_some(held_back),
-        "{message}"
+        "a call was refused: {}",
+        cause.explanation()
     );
 }
 
@@ -101,7 +112,8 @@ fn labels(refusal: &Refusal, cause: Cause, mesh: &str) -> Denied {
     }
 }
 
-/// The services of the mesh among the URIs of a certificate, in order, with commas between them.
+/// The services of the mesh among the URIs of a certificate, in order, with commas between them. A comma of a name is `%2C`
+/// and its percent sign `%25`, as [`model::spiffe_id`] encodes, so that no service looks like several.
 fn services(uris: &str, mesh: &str) -> String {
     const SCHEME: &str = "spiffe://";
     // A URI may contain commas, but one of ours no `//` after its beginning.
@@ -113,6 +125,7 @@ fn services(uris: &str, mesh: &str) -> String {
         .iter()
         .zip(ends)
         .filter_map(|(begin, end)| model::spiffe_service(mesh, &uris[*begin..end]))
+        .map(|service| service.replace('%', "%25").replace(',', "%2C"))
         .collect();
     services.into_iter().collect::<Vec<_>>().join(",")
 }
@@ -124,22 +137,31 @@ struct Pairs {
     most: usize,
 }
 
+#[derive(Debug)]
+struct Labelled {
+    labels: Denied,
+    /// No other has had these labels before.
+    is_first: bool,
+}
+
 impl Pairs {
     /// The destination stays: the control plane has named it, and a proxy has no more of them than inbounds.
-    fn label(&mut self, denied: Denied) -> Denied {
+    fn label(&mut self, denied: Denied) -> Labelled {
         if self.named.contains(&denied) {
-            return denied;
+            return Labelled { labels: denied, is_first: false };
         }
         if self.named.len() >= self.most {
-            return Denied { source: OTHER.to_owned(), ..denied };
+            return Labelled { labels: Denied { source: OTHER.to_owned(), ..denied }, is_first: false };
         }
         self.named.insert(denied.clone());
-        denied
+        Labelled { labels: denied, is_first: true }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     const NOT_PERMITTED: &str = "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:\
@@ -162,7 +184,9 @@ mod tests {
             ("spiffe://default/web", NOT_PERMITTED, "web"),
             ("spiffe://default/web,spiffe://default/api", NOT_PERMITTED, "api,web"),
             ("spiffe://default/gr%C3%BCn%2Fx", NOT_PERMITTED, "grün/x"),
-            ("spiffe://default/a,b,spiffe://default/c", NOT_PERMITTED, "a,b,c"),
+            ("spiffe://default/a,b,spiffe://default/c", NOT_PERMITTED, "a%2Cb,c"),
+            ("spiffe://default/a,spiffe://default/b,spiffe://default/c", NOT_PERMITTED, "a,b,c"),
+            ("spiffe://default/a%252Cb", NOT_PERMITTED, "a%252Cb"),
             ("spiffe://other/web,spiffe://default/api", NOT_PERMITTED, "api"),
             ("https://x/spiffe://default/api", NOT_PERMITTED, "unknown"),
             ("spiffe://other/web", NOT_PERMITTED, "unknown"),
@@ -172,7 +196,8 @@ mod tests {
             ("spiffe://default/web", "", "unknown"),
         ] {
             let refusal = refusal(uris, reason);
-            let labels = labels(&refusal, Cause::of(reason), "default");
+            let cause = Cause::of(&refusal).expect("it is one");
+            let labels = labels(&refusal, cause, "default");
             assert_eq!(
                 (labels.source.as_str(), labels.destination.as_str()),
                 (expected, "backend"),
@@ -185,9 +210,62 @@ mod tests {
     fn beyond_the_bound_a_source_is_other_and_the_known_go_on() {
         let denied = |source: &str| Denied { source: source.to_owned(), destination: "backend".to_owned() };
         let mut pairs = Pairs { named: BTreeSet::new(), most: 2 };
-        for (source, expected) in [("a", "a"), ("b", "b"), ("c", "other"), ("a", "a"), ("d", "other")] {
-            assert_eq!(pairs.label(denied(source)), denied(expected), "{source}");
+        for (source, expected, first) in [
+            ("a", "a", true),
+            ("b", "b", true),
+            ("c", "other", false),
+            ("a", "a", false),
+            ("d", "other", false),
+        ] {
+            let Labelled { labels, is_first } = pairs.label(denied(source));
+            assert_eq!((labels, is_first), (denied(expected), first), "{source}");
         }
+    }
+
+    /// Those refusals, in order and all at once, that have a line of their own, with what had none before.
+    fn lines(refusals: &[Refusal]) -> Vec<(usize, u64)> {
+        let mut denials = Denials::new("default".to_owned(), Arc::new(Metrics::new()));
+        let now = Instant::now();
+        let line = |(index, refusal)| denials.count(refusal, now).map(|(_, held_back)| (index, held_back));
+        refusals.iter().enumerate().filter_map(line).collect()
+    }
+
+    #[test]
+    fn no_flood_hides_a_new_pair_nor_another_cause() {
+        const FLOOD: usize = 1000;
+        let no_tls = Refusal { details: Some("filter_chain_not_found".to_owned()), ..refusal("", "") };
+        let web = refusal("spiffe://default/web", NOT_PERMITTED);
+        let api = refusal("spiffe://default/api", NOT_PERMITTED);
+        let elsewhere = Refusal { destination: Some("db".to_owned()), ..web.clone() };
+        let unproved = refusal("spiffe://default/web", SELF_SIGNED);
+        for (flood, others) in [
+            (&unproved, vec![&web, &web, &api, &no_tls]),
+            (&no_tls, vec![&web, &web, &unproved]),
+            (&web, vec![&api, &elsewhere, &unproved, &no_tls]),
+        ] {
+            let refusals: Vec<_> = iter::repeat_n(flood, FLOOD).chain(others).cloned().collect();
+            let lines = lines(&refusals);
+            let (of_flood, of_others) = lines.split_at(1 + usize::try_from(BURST).expect("a few"));
+            assert!(of_flood.iter().map(|(index, _)| *index).eq(0..of_flood.len()), "{flood:?}: {lines:?}");
+            let expected: Vec<_> = (FLOOD..refusals.len()).map(|index| (index, 0)).collect();
+            assert_eq!(of_others, expected, "after a flood of {flood:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_held_back_is_said_per_cause_and_when_the_first_of_them_is_due() {
+        let mut denials = Denials::new("default".to_owned(), Arc::new(Metrics::new()));
+        let start = Instant::now();
+        for (source, reason, at) in
+            [("spiffe://default/web", NOT_PERMITTED, start), ("", SELF_SIGNED, start + INTERVAL / 2)]
+        {
+            for _ in 0..20 {
+                denials.count(&refusal(source, reason), at);
+            }
+        }
+        assert_eq!(denials.due(), Some(start + INTERVAL));
+        denials.say_held_back();
+        assert_eq!(denials.due(), None, "all of it has been said");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) enum Entry {
 }
 
 /// A connection that failed before Envoy let it in. What Envoy has nothing for is absent.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Refusal {
     /// The listener that refused.
     #[serde(deserialize_with = "unless_empty", default)]
@@ -30,8 +30,12 @@ pub(super) struct Refusal {
     /// Where the connection came from.
     #[serde(deserialize_with = "unless_empty", default)]
     pub(super) address: Option<String>,
+    /// What went wrong in the handshake (`%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`).
     #[serde(deserialize_with = "unless_empty", default)]
     pub(super) reason: Option<String>,
+    /// What became of the connection (`%RESPONSE_CODE_DETAILS%`).
+    #[serde(deserialize_with = "unless_empty", default)]
+    pub(super) details: Option<String>,
 }
 
 impl Entry {
@@ -67,11 +71,12 @@ mod tests {
     fn a_refusal_is_an_object_with_that_target() {
         let line =
             br#"{"target":"refused","inbound":"inbound:10.0.0.1:80","destination":"backend","source":null,
-            "address":"10.0.0.9:41234","reason":"-","later":[1]}"#;
+            "address":"10.0.0.9:41234","reason":"-","details":"filter_chain_not_found","later":[1]}"#;
         let refusal = Refusal {
             inbound: Some("inbound:10.0.0.1:80".to_owned()),
             destination: Some("backend".to_owned()),
             address: Some("10.0.0.9:41234".to_owned()),
+            details: Some("filter_chain_not_found".to_owned()),
             ..Refusal::default()
         };
         assert_eq!(Entry::parse(line), Ok(Entry::Refusal(refusal)));

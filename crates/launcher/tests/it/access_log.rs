@@ -80,6 +80,21 @@ async fn who_is_not_permitted_is_named_in_the_log_and_in_the_metrics() {
     mesh.until_counted(r#"kuma_dp_denied_total{source="web",destination="backend"} 1"#).await;
 }
 
+/// As Envoy writes it of a caller that has said nothing: not even a reason.
+#[tokio::test]
+async fn who_speaks_no_tls_is_told_apart_and_counted_as_unknown() {
+    let mut mesh = Mesh::start().await;
+    let line = json!({
+        "target": "refused", "inbound": "inbound:10.0.0.1:80", "destination": "backend", "source": null,
+        "address": "10.0.0.9:41234", "reason": null, "details": "filter_chain_not_found",
+    });
+    mesh.write(&line.to_string()).await;
+    let logged = mesh.logged("a call was refused").await;
+    let expected = "a call was refused: the caller speaks no TLS, and this inbound takes nothing else";
+    assert_eq!((&logged["msg"], &logged["address"]), (&json!(expected), &json!("10.0.0.9:41234")));
+    mesh.until_counted(r#"kuma_dp_denied_total{source="unknown",destination="backend"} 1"#).await;
+}
+
 /// Fault F25. The stranger signs a certificate for itself and writes a line break, and what looks like a target, into it.
 #[tokio::test]
 async fn a_line_break_in_a_strangers_certificate_writes_nothing_anywhere() {
