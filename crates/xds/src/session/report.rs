@@ -84,6 +84,15 @@ impl StreamView {
         let session = session.lock().unwrap_or_else(PoisonError::into_inner);
         Some(session.report())
     }
+
+    /// The version of one resource that the client has acknowledged last, without a report of all others. `None`: of none, or
+    /// the stream has ended.
+    pub fn acknowledged(&self, resource_type: ResourceType, name: &str) -> Option<Arc<str>> {
+        let session = self.session.upgrade()?;
+        let session = session.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = session.channels.get(resource_type)?;
+        channel.names.get(name)?.acknowledged.as_ref().map(|(version, _)| version.clone())
+    }
 }
 
 impl Session {
