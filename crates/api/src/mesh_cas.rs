@@ -64,14 +64,17 @@ pub struct MeshCaInfo {
     pub proxies: MeshCaProxies,
 }
 
-/// Of the open streams that were given certificates.
+/// Of the proxies that need certificates, because their Dataplanes have inbounds, or call others over TLS. Where a mesh has no
+/// mTLS, none does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MeshCaProxies {
-    /// All of them.
+    /// How many Dataplanes there are for them.
+    pub dataplanes: usize,
+    /// Those that are connected.
     pub connected: usize,
-    /// Those whose Envoy has said that it has this CA among its roots.
+    /// Of the connected, those whose Envoy has said that it has this CA among its roots.
     pub trusting: usize,
-    /// Those whose Envoy may still show a certificate that is signed by this CA.
+    /// Of the connected, those whose Envoy may still show a certificate that is signed by this CA.
     pub using: usize,
 }
 

@@ -9,7 +9,8 @@
 //! [`admissions`] ends the streams whose token it refuses.
 //!
 //! With mTLS a stream is also given [`certificates`], by the clock and not by a revision: [`mesh_cas`] has the CAs of each mesh,
-//! [`workloads`] what they have signed for proxies, and [`rotation`] replaces a CA step by step.
+//! [`workloads`] what they have signed for proxies, and [`rotation`] replaces a CA step by step, as far
+//! as its [`holders`] are ready.
 //!
 //! The rules of what a proxy gets live in `plan`, those of the protocol in `xds`, those of the API in `api`: none here.
 
@@ -22,6 +23,7 @@ mod default_mesh;
 pub mod diagnostics;
 pub mod feed;
 pub mod follow;
+pub mod holders;
 pub mod inspect;
 pub mod listen;
 pub mod live_streams;

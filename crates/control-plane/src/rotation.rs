@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use api::{Answering, Guard, MeshCaError, MeshCaInfo, MeshCaProxies};
 use identity::{MESH_CAS_MAX, MeshCa, MeshCas, MeshCasError, SystemRandom};
-use model::{Key, ProxyId, Timestamp};
-use plan::envoy::{IDENTITY_CERTIFICATE, MESH_CA};
+use model::{Key, Timestamp};
 use store::{Revision, Store, StoreError};
 use tracing::info;
-use xds::{ResourceType, StreamReport};
 
 use crate::{
     certificates::Certificates,
+    holders::Holders,
     live_streams::LiveStreams,
     mesh_cas::{ChangeError, MeshAuthority},
 };
@@ -24,25 +23,6 @@ pub struct Rotation {
     pub store: Arc<dyn Store>,
     pub certificates: Arc<Certificates>,
     pub live_streams: Arc<LiveStreams>,
-}
-
-/// What one stream of a proxy with mTLS has acknowledged last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Holder {
-    /// The version of the CAs that it trusts.
-    roots: Option<Arc<str>>,
-    certificate: HeldCertificate,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum HeldCertificate {
-    None,
-    /// The one that it should have, of this CA.
-    Current {
-        ca: String,
-    },
-    /// An earlier one, of which nothing is known any more.
-    Earlier,
 }
 
 impl Rotation {
@@ -59,29 +39,13 @@ impl Rotation {
         self.certificates.mesh_cas.of(mesh).ok_or_else(|| ChangeError::NotOpened.into())
     }
 
-    /// One for each open stream that was given CAs.
-    fn holders(&self, mesh: &str) -> Vec<Holder> {
-        let streams = self.live_streams.of_mesh(mesh).into_iter();
-        streams.filter_map(|(proxy, stream)| self.holder(&proxy, &stream.view.report()?)).collect()
+    /// Of the CA with this id.
+    fn count(&self, mesh: &str, id: &str, authority: &MeshAuthority) -> MeshCaProxies {
+        self.holders(mesh, authority).count(id, authority)
     }
 
-    fn holder(&self, proxy: &ProxyId, report: &StreamReport) -> Option<Holder> {
-        let secret = |name: &str| {
-            let is_it =
-                |it: &&xds::ResourceReport| it.resource_type == ResourceType::Secret && &*it.name == name;
-            report.resources.iter().find(is_it)
-        };
-        let acknowledged =
-            |name: &str| secret(name).and_then(|it| it.acknowledged.as_ref()).map(|(it, _)| it.clone());
-        secret(MESH_CA)?.sent.as_ref()?;
-        let certificate = match (acknowledged(IDENTITY_CERTIFICATE), self.certificates.workloads.of(proxy)) {
-            (None, _) => HeldCertificate::None,
-            (Some(version), Some(workload)) if *version == *workload.fingerprint => {
-                HeldCertificate::Current { ca: workload.ca.clone() }
-            }
-            (Some(_), _) => HeldCertificate::Earlier,
-        };
-        Some(Holder { roots: acknowledged(MESH_CA), certificate })
+    fn holders(&self, mesh: &str, authority: &MeshAuthority) -> Holders {
+        Holders::of_mesh(mesh, &self.store.present(), authority, &self.certificates, &self.live_streams)
     }
 
     async fn add(&self, mesh: &str) -> Result<(MeshCaInfo, Revision), MeshCaError> {
@@ -94,10 +58,9 @@ impl Rotation {
         };
         let (revision, newest) = self.certificates.mesh_cas.change(mesh, one_more).await?;
         let authority = self.authority(mesh).await?;
-        let holders = self.holders(mesh);
         // Somebody may have retired it already.
         let added = authority.cas.all().find(|ca| Some(ca.id()) == newest.as_deref());
-        let info = info(added.ok_or(MeshCaError::NoSuchCa)?, &authority, &holders);
+        let info = info(added.ok_or(MeshCaError::NoSuchCa)?, &authority, &self.holders(mesh, &authority));
         info!(mesh, ca = info.id, %revision, "added a CA to a mesh; it is trusted and does not sign yet");
         Ok((info, revision))
     }
@@ -108,8 +71,7 @@ impl Rotation {
         }
         let signing = |authority: &MeshAuthority| -> Result<(MeshCas, ()), MeshCaError> {
             let next = authority.cas.signing_with(id).map_err(ChangeError::from)?;
-            let holders = self.holders(mesh);
-            let (trusting, connected) = (trusting(&holders, authority), holders.len());
+            let MeshCaProxies { connected, trusting, .. } = self.count(mesh, id, authority);
             if guard == Guard::On && trusting < connected {
                 return Err(MeshCaError::NotTrustedYet { trusting, connected });
             }
@@ -124,8 +86,7 @@ impl Rotation {
         self.check_mesh(mesh)?;
         let without = |authority: &MeshAuthority| -> Result<(MeshCas, ()), MeshCaError> {
             let next = authority.cas.without(id).map_err(ChangeError::from)?;
-            let holders = self.holders(mesh);
-            let (using, connected) = (using(&holders, id, authority), holders.len());
+            let MeshCaProxies { connected, using, .. } = self.count(mesh, id, authority);
             if guard == Guard::On && using > 0 {
                 return Err(MeshCaError::StillUsed { using, connected });
             }
@@ -141,7 +102,7 @@ impl api::MeshCas for Rotation {
     fn list<'a>(&'a self, mesh: &'a str) -> Answering<'a, Vec<MeshCaInfo>> {
         Box::pin(async move {
             let authority = self.authority(mesh).await?;
-            let holders = self.holders(mesh);
+            let holders = self.holders(mesh, &authority);
             Ok(authority.cas.all().map(|ca| info(ca, &authority, &holders)).collect())
         })
     }
@@ -159,36 +120,15 @@ impl api::MeshCas for Rotation {
     }
 }
 
-fn info(ca: &MeshCa, authority: &MeshAuthority, holders: &[Holder]) -> MeshCaInfo {
+fn info(ca: &MeshCa, authority: &MeshAuthority, holders: &Holders) -> MeshCaInfo {
     MeshCaInfo {
         id: ca.id().to_owned(),
         signs: ca.id() == authority.cas.signing().id(),
         not_before: Timestamp::from(ca.not_before()),
         not_after: Timestamp::from(ca.not_after()),
         certificate_pem: ca.certificate_pem().to_owned(),
-        proxies: MeshCaProxies {
-            connected: holders.len(),
-            trusting: trusting(holders, authority),
-            using: using(holders, ca.id(), authority),
-        },
+        proxies: holders.count(ca.id(), authority),
     }
-}
-
-/// Who trusts the present CAs trusts each of them. Of who trusts others it is not known which.
-fn trusting(holders: &[Holder], authority: &MeshAuthority) -> usize {
-    let present = Some(&authority.roots.version);
-    holders.iter().filter(|holder| holder.roots.as_ref() == present).count()
-}
-
-/// A certificate of which nothing is known may be of any CA but the one that signs: that one's is on its way.
-fn using(holders: &[Holder], id: &str, authority: &MeshAuthority) -> usize {
-    let signs = authority.cas.signing().id() == id;
-    let is_of_it = |holder: &&Holder| match &holder.certificate {
-        HeldCertificate::None => false,
-        HeldCertificate::Current { ca } => ca == id,
-        HeldCertificate::Earlier => !signs,
-    };
-    holders.iter().filter(is_of_it).count()
 }
 
 impl From<ChangeError> for MeshCaError {

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 
 pub(super) fn schema() -> Value {
     let proxies = object(
-        "How far the proxies have got, of those that are connected and were given certificates.",
+        "How far the proxies have got that need certificates. Without mTLS none does.",
         [
-            ("connected", count("All of them.")),
-            ("trusting", count("Those that trust this authority.")),
-            ("using", count("Those that may still show a certificate that it has signed.")),
+            ("dataplanes", count("How many Dataplanes there are for them.")),
+            ("connected", count("Those that are connected.")),
+            ("trusting", count("Of the connected, those that trust this authority.")),
+            ("using", count("Of the connected, those that may still show a certificate that it has signed.")),
         ],
     );
     let pem = json!({
@@ -23,7 +24,7 @@ pub(super) fn schema() -> Value {
             ("notBefore", time("When its certificate begins to hold.")),
             ("notAfter", time("When its certificate ends.")),
             ("certificate", pem),
-            ("proxies", requiring(proxies, ["connected", "trusting", "using"])),
+            ("proxies", requiring(proxies, ["dataplanes", "connected", "trusting", "using"])),
         ],
     );
     requiring(ca, ["id", "signs", "notBefore", "notAfter", "certificate", "proxies"])

@@ -15,6 +15,7 @@ use crate::{
     server::{EPOCH, Server},
 };
 
+const DATAPLANES: usize = 5;
 const CONNECTED: usize = 3;
 const MOST: usize = 3;
 
@@ -34,7 +35,7 @@ impl CannedCas {
     fn all_follow(&self, mesh: &str) {
         for ca in self.lock().get_mut(mesh).into_iter().flatten() {
             let using = if ca.signs { CONNECTED } else { 0 };
-            ca.proxies = MeshCaProxies { connected: CONNECTED, trusting: CONNECTED, using };
+            ca.proxies = MeshCaProxies { trusting: CONNECTED, using, ..ca.proxies };
         }
     }
 
@@ -83,13 +84,14 @@ fn ca(number: usize) -> MeshCaInfo {
         not_before: Timestamp { seconds: 1_767_225_600, nanos: 0 },
         not_after: Timestamp { seconds: 2_082_758_400, nanos: 0 },
         certificate_pem: format!("-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n"),
-        proxies: MeshCaProxies { connected: CONNECTED, trusting: 1, using: 0 },
+        proxies: MeshCaProxies { dataplanes: DATAPLANES, connected: CONNECTED, trusting: 1, using: 0 },
     }
 }
 
 fn first() -> MeshCaInfo {
-    let proxies = MeshCaProxies { connected: CONNECTED, trusting: CONNECTED, using: CONNECTED };
-    MeshCaInfo { signs: true, proxies, ..ca(1) }
+    let first = ca(1);
+    let proxies = MeshCaProxies { trusting: CONNECTED, using: CONNECTED, ..first.proxies };
+    MeshCaInfo { signs: true, proxies, ..first }
 }
 
 impl MeshCas for CannedCas {
@@ -161,8 +163,7 @@ async fn a_ca_is_replaced_without_force_once_every_proxy_is_ready() {
         let items = listed["items"].as_array().expect("it is a list").clone();
         items.iter().map(|ca| json!([ca["id"], ca["signs"], ca["proxies"]])).collect()
     };
-    let proxies =
-        |trusting: usize, using: usize| json!({"connected": 3, "trusting": trusting, "using": using});
+    let proxies = |trusting: usize, using: usize| json!({"dataplanes": 5, "connected": 3, "trusting": trusting, "using": using});
 
     assert_eq!(shown().await, [json!(["1", true, proxies(3, 3)])]);
     assert_eq!(status(format!("POST {CAS}")).await, 200);

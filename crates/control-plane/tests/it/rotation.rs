@@ -2,16 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use api::{Guard, MeshCaError, MeshCaInfo, MeshCas as _};
+use api::{Guard, MeshCaError, MeshCaInfo, MeshCaProxies, MeshCas as _};
 use control_plane::rotation::Rotation;
 use identity::MESH_CAS_MAX;
+use model::Key;
 use tokio::task::JoinSet;
 use xds::{ResourceType, Response};
 
 use crate::{
     certificates::mesh_with_mtls,
     proxy::Proxy,
-    world::{World, dataplane},
+    world::{World, dataplane, mesh},
 };
 
 const BOTH: [&str; 2] = ["identity_cert", "mesh_ca"];
@@ -113,11 +114,54 @@ async fn who_wants_it_all_the_same_gets_it() {
 }
 
 #[tokio::test]
-async fn who_was_given_no_certificates_counts_for_nothing() {
+async fn who_has_not_said_what_he_has_is_waited_for() {
     let (world, rotation) = shop().await;
     let mut web = Proxy::connect(&world, "web");
+    let list = async || rotation.list("default").await.unwrap();
+    let old = list().await[0].id.clone();
+    assert_eq!(counts(&list().await), [(true, [1, 0, 0])], "before he was told anything");
+    let (added, _) = rotation.add("default").await.unwrap();
     web.hear().await;
-    assert_eq!(counts(&rotation.list("default").await.unwrap()), [(true, [0, 0, 0])]);
+    let refused = rotation.sign_with("default", &added.id, Guard::On).await;
+    assert_eq!(refused, Err(MeshCaError::NotTrustedYet { trusting: 0, connected: 1 }));
+    let roots = web.ask(ResourceType::Secret, &["mesh_ca"]);
+    web.take_all(roots);
+    rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
+
+    assert_eq!(counts(&list().await), [(false, [1, 1, 1]), (true, [1, 1, 0])]);
+    let refused = rotation.retire("default", &old, Guard::On).await;
+    assert_eq!(refused, Err(MeshCaError::StillUsed { using: 1, connected: 1 }));
+    web.hear().await;
+    let certificate = web.ask(ResourceType::Secret, &["identity_cert"]);
+    web.take_all(certificate);
+    rotation.retire("default", &old, Guard::On).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_is_as_far_as_that_of_its_streams_which_is_behind() {
+    let (world, rotation) = shop().await;
+    let (_ahead, mut behind) = (connected(&world, "web").await, Proxy::connect(&world, "web"));
+    let list = async || rotation.list("default").await.unwrap();
+    assert_eq!(counts(&list().await), [(true, [1, 0, 0])]);
+    behind.hear().await;
+    let sent = behind.ask(ResourceType::Secret, &BOTH);
+    behind.take_all(sent);
+    assert_eq!(counts(&list().await), [(true, [1, 1, 1])]);
+}
+
+#[tokio::test]
+async fn who_needs_no_certificates_counts_for_nothing() {
+    let (world, rotation) = shop().await;
+    let (mut web, _nobody) = (Proxy::connect(&world, "web"), Proxy::connect(&world, "nobody"));
+    web.hear().await;
+    let proxies = async || rotation.list("default").await.unwrap()[0].proxies;
+    let counted = MeshCaProxies { dataplanes: 2, connected: 1, trusting: 0, using: 0 };
+    assert_eq!(proxies().await, counted, "who has no Dataplane is not told anything");
+    world.put([(Key::mesh("default"), r#"{"mtls":{"permissive":true}}"#.to_owned())]).await;
+    assert_eq!(proxies().await, counted);
+
+    world.put([mesh()]).await;
+    assert_eq!(proxies().await, MeshCaProxies::default());
     let (added, _) = rotation.add("default").await.unwrap();
     rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
 }

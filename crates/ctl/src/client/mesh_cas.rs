@@ -37,10 +37,12 @@ pub(crate) struct MeshCa {
     pub(crate) proxies: MeshCaProxies,
 }
 
-/// Of the proxies that are connected and were given certificates.
+/// Of the proxies that need certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct MeshCaProxies {
+    /// Those that there are Dataplanes for. 0, too, of a control plane that does not say.
+    pub(crate) dataplanes: u64,
     pub(crate) connected: u64,
     pub(crate) trusting: u64,
     pub(crate) using: u64,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Target;
 use crate::{
-    client::MeshCa,
+    client::{MeshCa, MeshCaProxies},
     output::{self, OutputFormat},
     surroundings::Surroundings,
     table,
@@ -26,7 +26,7 @@ Examples:
   kumactl inspect certificate-authorities --mesh demo
   kumactl inspect certificate-authorities --mesh demo -o yaml";
 
-const HEADER: [&str; 6] = ["ID", "USE", "NOT AFTER", "CONNECTED", "TRUSTING", "USING"];
+const HEADER: [&str; 7] = ["ID", "USE", "NOT AFTER", "DATAPLANES", "CONNECTED", "TRUSTING", "USING"];
 
 pub(super) async fn run(
     args: &InspectMeshCasArgs,
@@ -55,7 +55,8 @@ pub(super) fn read(items: &[Value]) -> anyhow::Result<Vec<MeshCa>> {
 pub(super) fn table(cas: &[MeshCa]) -> String {
     let row = |ca: &MeshCa| {
         let does = if ca.signs { "signs" } else { "verifies" };
-        let counts = [ca.proxies.connected, ca.proxies.trusting, ca.proxies.using];
+        let MeshCaProxies { dataplanes, connected, trusting, using } = ca.proxies;
+        let counts = [dataplanes, connected, trusting, using];
         let words = [ca.id.clone(), does.to_owned(), ca.not_after.clone()];
         words.into_iter().chain(counts.map(|count| count.to_string())).collect()
     };

@@ -25,7 +25,8 @@ use crate::{
 /// one, and retires that. No connection is refused meanwhile. A rotation that was begun and not ended goes on: interrupt it
 /// whenever you like, and run it again.
 ///
-/// A proxy that is not connected is not waited for. It gets what is new when it comes back; until then the others refuse it.
+/// A proxy that is not connected is not waited for, and a warning says how many are not. It gets what is new when it comes back;
+/// until then the others refuse it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct MeshCaArgs {
@@ -79,6 +80,22 @@ impl Step<'_> {
         }
     }
 
+    /// What may go wrong for proxies of which nothing can be known.
+    fn warning(&self) -> Option<String> {
+        let MeshCaProxies { dataplanes, connected, .. } = self.ca().proxies;
+        let away = dataplanes.checked_sub(connected).filter(|away| *away > 0)?;
+        Some(format!(
+            "warning: {away} of {dataplanes} Dataplanes are not connected, and nobody waits for them: until they are, they refuse the \
+             others and are refused"
+        ))
+    }
+
+    fn ca(&self) -> &MeshCa {
+        match self {
+            Self::SignWith(ca) | Self::Retire(ca) => ca,
+        }
+    }
+
     fn done(&self) -> String {
         match self {
             Self::SignWith(ca) => format!("certificate authority \"{}\" signs from now on", ca.id),
@@ -106,11 +123,17 @@ pub(super) async fn run(
     begin(target, surroundings).await?;
     let give_up = Instant::now() + args.timeout;
     let mut said = String::new();
+    let mut begins = true;
     loop {
         let cas = read(&listed(target).await?)?;
         let Some(step) = next(&cas) else {
             return Ok(surroundings.print(&table(&cas))?);
         };
+        if std::mem::take(&mut begins)
+            && let Some(warning) = step.warning()
+        {
+            surroundings.say(&warning)?;
+        }
         let progress = step.progress();
         if progress != said {
             surroundings.say(&progress)?;
@@ -121,6 +144,7 @@ pub(super) async fn run(
             match step.take(target, guard).await? {
                 Stepped::Done => {
                     surroundings.say(&step.done())?;
+                    begins = true;
                     continue;
                 }
                 // A proxy has come meanwhile, or the control plane knows better.

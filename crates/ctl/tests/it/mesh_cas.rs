@@ -13,7 +13,7 @@ const ROTATE: [&str; 4] = ["rotate", "mesh-ca", "--mesh", "demo"];
 fn ca(id: &str, signs: bool, trusting: u64, using: u64) -> String {
     format!(
         r#"{{"id":"{id}","signs":{signs},"notBefore":"2026-01-01T00:00:00Z","notAfter":"2036-01-01T00:00:00Z",
-            "certificate":"-----BEGIN CERTIFICATE-----\n","proxies":{{"connected":3,"trusting":{trusting},"using":{using}}},"news":1}}"#
+            "certificate":"-----BEGIN CERTIFICATE-----\n","proxies":{{"dataplanes":5,"connected":3,"trusting":{trusting},"using":{using}}},"news":1}}"#
     )
 }
 
@@ -25,9 +25,12 @@ fn refusal(details: &str) -> String {
     format!(r#"{{"title":"Could not change the certificate authorities of the mesh","details":"{details}"}}"#)
 }
 
+const WARNING: &str = "warning: 2 of 5 Dataplanes are not connected, and nobody waits for them: until they are, they refuse the \
+                       others and are refused\n";
+
 const TABLE_OF_ONE: &str = "\
-ID   USE     NOT AFTER              CONNECTED   TRUSTING   USING
-b2   signs   2036-01-01T00:00:00Z   3           3          3
+ID   USE     NOT AFTER              DATAPLANES   CONNECTED   TRUSTING   USING
+b2   signs   2036-01-01T00:00:00Z   5            3           3          3
 ";
 
 #[tokio::test]
@@ -37,9 +40,9 @@ async fn they_are_shown_with_the_proxies_that_trust_and_use_them() {
     let kumactl = Kumactl::with(&api.address);
     let inspect = ["inspect", "certificate-authorities", "--mesh", "demo"];
     let table = "\
-ID   USE        NOT AFTER              CONNECTED   TRUSTING   USING
-a1   signs      2036-01-01T00:00:00Z   3           3          3
-b2   verifies   2036-01-01T00:00:00Z   3           1          0
+ID   USE        NOT AFTER              DATAPLANES   CONNECTED   TRUSTING   USING
+a1   signs      2036-01-01T00:00:00Z   5            3           3          3
+b2   verifies   2036-01-01T00:00:00Z   5            3           1          0
 ";
     kumactl.run(&inspect).await.expect(0, table, "");
     let yaml = kumactl.run(&[&inspect[..], &["-o", "yaml"]].concat()).await;
@@ -64,16 +67,18 @@ async fn a_ca_is_replaced_when_the_proxies_are_ready_for_each_step() {
     let mut answers: Vec<_> = lists.iter().map(|cas| (LIST, 200, cas.as_str())).collect();
     answers.extend([(MAKE, 200, made.as_str()), (SIGN, 409, &not_yet), (SIGN, 200, ""), (RETIRE, 200, "")]);
     let api = FakeApi::start(&answers).await;
-    let said = "\
+    let said = format!(
+        "\
 made certificate authority \"b2\", which does not sign yet
-1 of 3 connected proxies trust certificate authority \"b2\"
+{WARNING}1 of 3 connected proxies trust certificate authority \"b2\"
 3 of 3 connected proxies trust certificate authority \"b2\"
 certificate authority \"b2\" signs from now on
-2 of 3 connected proxies use a certificate of \"a1\"
+{WARNING}2 of 3 connected proxies use a certificate of \"a1\"
 0 of 3 connected proxies use a certificate of \"a1\"
 retired certificate authority \"a1\"
-";
-    Kumactl::with(&api.address).run(&ROTATE).await.expect(0, TABLE_OF_ONE, said);
+"
+    );
+    Kumactl::with(&api.address).run(&ROTATE).await.expect(0, TABLE_OF_ONE, &said);
     let changes: Vec<_> = api.requests().into_iter().filter(|it| !it.starts_with("GET")).collect();
     assert_eq!(changes, [MAKE, SIGN, SIGN, RETIRE]);
 }
@@ -127,10 +132,12 @@ async fn out_of_patience_it_says_how_far_it_came_and_what_to_do() {
     ran.expect(
         1,
         "",
-        "going on with the rotation that was begun before\n\
+        &format!(
+            "going on with the rotation that was begun before\n{WARNING}\
          1 of 3 connected proxies trust certificate authority \"b2\"\n\
          Error: after 0s 1 of 3 connected proxies trust certificate authority \"b2\". `kumactl inspect dataplanes --mesh demo` \
-         shows who is connected and has errors; run the same command again to go on, or with --force to wait for no proxy\n",
+         shows who is connected and has errors; run the same command again to go on, or with --force to wait for no proxy\n"
+        ),
     );
     assert_eq!(api.requests(), [LIST, LIST]);
 }
