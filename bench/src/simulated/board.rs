@@ -74,7 +74,7 @@ impl Board {
         if let Some(watched) = &mut notes.watched {
             watched.note(proxy, response, now);
         }
-        let is_spread = notes.watched.as_ref().is_some_and(|watched| watched.is_spread());
+        let is_spread = notes.watched.as_ref().is_some_and(Watched::is_spread);
         if is_spread || notes.awaited.is_some_and(|awaited| notes.traffic.all_responses() >= awaited) {
             self.progress.notify_one();
         }
