@@ -4,6 +4,7 @@
 //! listener and no cluster changes with them.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     ops::Range,
     sync::Arc,
@@ -15,8 +16,9 @@ use plan::Mtls;
 use store::{Change, Present, Store};
 
 use crate::{
+    live_streams::LiveStreams,
     mesh_cas::StoredMeshCas,
-    workloads::{Current, Workload, Workloads},
+    workloads::{Current, Wanted, Workload, Workloads},
 };
 
 pub struct Certificates {
@@ -77,9 +79,16 @@ impl Certificates {
         }
     }
 
-    fn sweep(&self, present: &Present) {
-        let is_there = |proxy: &ProxyId| present.get(&proxy.dataplane()).is_some();
-        self.workloads.sweep((self.now)(), is_there);
+    /// Forgets what nobody can need any more. A certificate that has ended is kept while its proxy is connected: that it was not
+    /// renewed is what its metric has to say.
+    pub fn sweep(&self, present: &Present, live_streams: &LiveStreams) {
+        let connected: BTreeSet<ProxyId> = live_streams.proxies().into_iter().collect();
+        let wanted = |proxy: &ProxyId| match present.get(&proxy.dataplane()) {
+            None => Wanted::No,
+            Some(_) if connected.contains(proxy) => Wanted::Always,
+            Some(_) => Wanted::WhileItHolds,
+        };
+        self.workloads.sweep((self.now)(), wanted);
         self.mesh_cas.forget_gone();
     }
 }
@@ -90,11 +99,15 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// How long a certificate that has ended, or whose Dataplane has gone unheard, may stay in memory.
+/// How long a certificate that nobody can need any more may stay in memory.
 const SWEPT_EVERY: Duration = Duration::from_hours(1);
 
 /// Forgets the certificates that nobody can need any more. Returns when the store is gone.
-pub async fn forget_certificates(store: Arc<dyn Store>, certificates: Arc<Certificates>) {
+pub async fn forget_certificates(
+    store: Arc<dyn Store>,
+    certificates: Arc<Certificates>,
+    live_streams: Arc<LiveStreams>,
+) {
     let mut revisions = store.revisions();
     let mut seen = *revisions.borrow_and_update();
     let mut sweeps = tokio::time::interval(SWEPT_EVERY);
@@ -107,11 +120,11 @@ pub async fn forget_certificates(store: Arc<dyn Store>, certificates: Arc<Certif
                 let heard = *revisions.borrow_and_update();
                 match store.changes(seen) {
                     Ok(since) => certificates.forget_deleted(&since, &store.present()),
-                    Err(_) => certificates.sweep(&store.present()),
+                    Err(_) => certificates.sweep(&store.present(), &live_streams),
                 }
                 seen = heard;
             }
-            _ = sweeps.tick() => certificates.sweep(&store.present()),
+            _ = sweeps.tick() => certificates.sweep(&store.present(), &live_streams),
         }
     }
 }

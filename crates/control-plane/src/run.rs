@@ -85,7 +85,11 @@ pub async fn run(
         certificates: certificates.clone(),
     });
     let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });
-    let rotation = Rotation { store: store.clone(), certificates: certificates.clone(), live_streams };
+    let rotation = Rotation {
+        store: store.clone(),
+        certificates: certificates.clone(),
+        live_streams: live_streams.clone(),
+    };
     let admissions = Arc::new(Admissions::new(token_keys.clone()));
     let streams = Streams {
         token_keys: token_keys.clone(),
@@ -129,7 +133,7 @@ pub async fn run(
     let tokens = secrets::follow_tokens(store.clone(), token_keys, admissions, work_dir.path().to_owned());
     running.spawn_background(tokens);
     running.spawn_background(make_mesh_cas(store.clone(), mesh_cas));
-    running.spawn_background(forget_certificates(store.clone(), certificates));
+    running.spawn_background(forget_certificates(store.clone(), certificates, live_streams));
     running.spawn_background(tls.renew());
     let recording = recorder.clone();
     running.spawn_background(async move { recording.run().await });

@@ -26,7 +26,8 @@ pub struct Workloads {
     validity: Duration,
     /// Certificates signed since the start.
     pub signed: Counter,
-    /// A lock each, so that of one proxy one at a time is signed, and nobody else waits.
+    /// A lock each, so that of one proxy one at a time is signed, and nobody else waits. A slot that somebody has in his hands
+    /// stays: else he would sign into one that is gone, and the next would sign again.
     slots: Mutex<BTreeMap<ProxyId, Arc<Slot>>>,
 }
 
@@ -52,6 +53,15 @@ pub struct Current {
     pub workload: Option<Arc<Workload>>,
     /// While the clock is within, asking again gives the same. It leaves at either end, for clocks are set back, too.
     pub stays_during: Range<SystemTime>,
+}
+
+/// Whether a certificate is kept that its proxy was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    No,
+    /// For when the proxy comes back.
+    WhileItHolds,
+    Always,
 }
 
 impl Workloads {
@@ -101,19 +111,38 @@ impl Workloads {
 
     /// For a proxy that needs none any more.
     pub fn forget(&self, proxy: &ProxyId) {
-        self.slots().remove(proxy);
+        let Some(slot) = self.slots().get(proxy).cloned() else { return };
+        *lock(&slot) = None;
+        drop(slot);
+        let mut slots = self.slots();
+        if slots.get_mut(proxy).is_some_and(|slot| content_at_rest(slot).is_some_and(|it| it.is_none())) {
+            slots.remove(proxy);
+        }
     }
 
-    /// Forgets those that have ended, and those of proxies that are not `wanted`.
-    pub fn sweep(&self, now: SystemTime, wanted: impl Fn(&ProxyId) -> bool) {
-        let lives = |slot: &Slot| lock(slot).as_ref().is_some_and(|it| now <= it.not_after);
-        self.slots().retain(|proxy, slot| wanted(proxy) && lives(slot));
+    /// Forgets those that are not wanted. It waits for nobody: what is in use now is looked at the next time.
+    pub fn sweep(&self, now: SystemTime, wanted: impl Fn(&ProxyId) -> Wanted) {
+        let is_kept = |proxy: &ProxyId, workload: &Workload| match wanted(proxy) {
+            Wanted::No => false,
+            Wanted::WhileItHolds => now <= workload.not_after,
+            Wanted::Always => true,
+        };
+        self.slots().retain(|proxy, slot| match content_at_rest(slot) {
+            Some(content) => content.as_ref().is_some_and(|workload| is_kept(proxy, workload)),
+            None => true,
+        });
     }
 
     /// A panic elsewhere leaves the map whole: every change to it is one insert or remove.
     fn slots(&self) -> MutexGuard<'_, BTreeMap<ProxyId, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of a slot that nobody has in his hands. Under the lock of the map nobody can take it meanwhile.
+fn content_at_rest(slot: &mut Arc<Slot>) -> Option<&mut Option<Arc<Workload>>> {
+    let slot = Arc::get_mut(slot)?;
+    Some(slot.get_mut().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A panic elsewhere leaves it whole: the only change to it is one assignment.
@@ -225,14 +254,33 @@ mod tests {
     fn what_is_not_needed_any_more_is_forgotten() {
         let workloads = Workloads::new(DAY);
         let cas = cas();
-        let proxies = ["gone", "ended", "lives"].map(|name| ProxyId::new("default", name));
-        for (proxy, at) in proxies.iter().zip([now() + DAY, now(), now() + DAY]) {
+        let proxies = ["gone", "ended", "ended-in-use", "lives"].map(|name| ProxyId::new("default", name));
+        for (proxy, at) in proxies.iter().zip([now() + DAY, now(), now(), now() + DAY]) {
             workloads.current(proxy, &services(&["web"]), &cas, at);
         }
-        workloads.sweep(now() + 2 * DAY, |proxy| &*proxy.name != "gone");
-        let left = proxies.each_ref().map(|proxy| workloads.of(proxy).is_some());
-        assert_eq!(left, [false, false, true]);
+        let sweep = || {
+            workloads.sweep(now() + 2 * DAY, |proxy| match &*proxy.name {
+                "gone" => Wanted::No,
+                "ended-in-use" => Wanted::Always,
+                _ => Wanted::WhileItHolds,
+            });
+        };
+        // Whoever holds a slot may be about to sign into it.
+        let in_hands = workloads.slots().get(&proxies[0]).cloned().unwrap();
+        let signing = lock(&in_hands);
+        sweep();
+        drop(signing);
+        let left = || proxies.each_ref().map(|proxy| workloads.of(proxy).is_some());
+        assert_eq!(left(), [true, false, true, true]);
+        workloads.forget(&proxies[0]);
+        assert_eq!((left()[0], workloads.slots().contains_key(&proxies[0])), (false, true));
+        workloads.current(&proxies[0], &services(&["web"]), &cas, now() + DAY);
+        assert!(lock(&in_hands).is_some(), "nobody signs elsewhere");
+        drop(in_hands);
+        sweep();
+        assert_eq!(left(), [false, false, true, true]);
         workloads.forget(&proxies[2]);
+        workloads.forget(&proxies[3]);
         assert!(workloads.slots().is_empty());
     }
 

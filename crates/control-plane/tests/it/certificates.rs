@@ -338,6 +338,26 @@ async fn metrics_say_what_ends_first() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_certificate_that_is_in_use_is_not_forgotten() {
+    clock!(NOW, now);
+    let world = clocked(now);
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;
+    let mut proxy = Proxy::connect(&world, "web");
+    next_with_certificate(&mut proxy.feed).await;
+    let certificates = world.planner.certificates.clone();
+    let sweep = || certificates.sweep(&world.store.present(), &world.planner.live_streams);
+    let expiry =
+        || world.metrics.print().unwrap().contains("kuma_certificate_expiry_seconds{mesh=\"default\"} -60\n");
+
+    set(&NOW, certificates.workloads.of(&web()).unwrap().not_after + Duration::from_mins(1));
+    sweep();
+    assert!(expiry(), "{}", world.metrics.print().unwrap());
+    drop(proxy);
+    sweep();
+    assert!(certificates.workloads.of(&web()).is_none());
+}
+
+#[tokio::test]
 async fn an_inspection_shows_the_certificate_and_signs_none() {
     let world = World::with_memory();
     world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;

@@ -56,13 +56,13 @@ impl World {
             contents: Contents::default(),
             metrics: metrics.clone(),
             turns: Turns::new(2),
-            live_streams,
+            live_streams: live_streams.clone(),
             certificates: certificates.clone(),
         });
         let background = [
             tokio::spawn(follow(store.clone(), registry.clone(), recorder.clone())),
             tokio::spawn(make_mesh_cas(store.clone(), mesh_cas)),
-            tokio::spawn(forget_certificates(store.clone(), certificates)),
+            tokio::spawn(forget_certificates(store.clone(), certificates, live_streams)),
         ];
         Self { store, registry, metrics, recorder, planner, background }
     }
