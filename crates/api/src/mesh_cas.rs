@@ -28,7 +28,7 @@ pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, MeshCaError>> 
 ///
 /// A change is durable when it is answered, and reaches the proxies from then on.
 pub trait MeshCas: Send + Sync + 'static {
-    /// The oldest first.
+    /// The oldest first. None of a mesh that was made just now, until it has its first. Changes nothing.
     fn list<'a>(&'a self, mesh: &'a str) -> Answering<'a, Vec<MeshCaInfo>>;
 
     /// Makes one, which is trusted from now on and does not sign yet.

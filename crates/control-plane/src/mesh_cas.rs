@@ -78,6 +78,15 @@ impl StoredMeshCas {
 
     /// The latest, sealed and opened.
     fn opened(&self, mesh: &str) -> Option<(Sealed, Option<Arc<MeshAuthority>>)> {
+    /// The same, told apart: `None` for a mesh that has none yet.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotOpened`].
+    pub fn find(&self, mesh: &str) -> Result<Option<Arc<MeshAuthority>>, ChangeError> {
+        let Some((_, authority)) = self.opened(mesh) else { return Ok(None) };
+        authority.map(Some).ok_or(ChangeError::NotOpened)
+    }
+
         let scope = mesh_secrets(mesh);
         let mut opened = self.lock();
         // Under the lock, so that nothing older takes the place of something newer.

@@ -101,7 +101,9 @@ impl Rotation {
 impl api::MeshCas for Rotation {
     fn list<'a>(&'a self, mesh: &'a str) -> Answering<'a, Vec<MeshCaInfo>> {
         Box::pin(async move {
-            let authority = self.authority(mesh).await?;
+            self.check_mesh(mesh)?;
+            // Whoever only looks makes none.
+            let Some(authority) = self.certificates.mesh_cas.find(mesh)? else { return Ok(Vec::new()) };
             let holders = self.holders(mesh, &authority);
             Ok(authority.cas.all().map(|ca| info(ca, &authority, &holders)).collect())
         })

@@ -6,6 +6,7 @@ use api::{Guard, MeshCaError, MeshCaInfo, MeshCaProxies, MeshCas as _};
 use control_plane::rotation::Rotation;
 use identity::MESH_CAS_MAX;
 use model::Key;
+use store::mesh_secrets;
 use tokio::task::JoinSet;
 use xds::{ResourceType, Response};
 
