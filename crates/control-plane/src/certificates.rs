@@ -14,6 +14,7 @@ use std::{
 use model::{Kind, ProxyId};
 use plan::Mtls;
 use store::{Change, Present, Store};
+use tracing::warn;
 
 use crate::{
     live_streams::LiveStreams,
@@ -91,6 +92,14 @@ impl Certificates {
         self.workloads.sweep((self.now)(), wanted);
         self.mesh_cas.forget_gone();
     }
+
+    fn warn_of_ends(&self) {
+        for (mesh, authority) in self.mesh_cas.all() {
+            if let Some(warning) = authority.warning((self.now)()) {
+                warn!(mesh, "{warning}");
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Certificates {
@@ -99,10 +108,10 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// How long a certificate that nobody can need any more may stay in memory.
+/// How long a certificate that nobody can need any more may stay in memory, and how often the log warns of the same.
 const SWEPT_EVERY: Duration = Duration::from_hours(1);
 
-/// Forgets the certificates that nobody can need any more. Returns when the store is gone.
+/// Forgets the certificates that nobody can need any more, and warns of CAs that end soon. Returns when the store is gone.
 pub async fn forget_certificates(
     store: Arc<dyn Store>,
     certificates: Arc<Certificates>,
@@ -124,7 +133,10 @@ pub async fn forget_certificates(
                 }
                 seen = heard;
             }
-            _ = sweeps.tick() => certificates.sweep(&store.present(), &live_streams),
+            _ = sweeps.tick() => {
+                certificates.sweep(&store.present(), &live_streams);
+                certificates.warn_of_ends();
+            }
         }
     }
 }

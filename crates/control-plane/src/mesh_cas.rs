@@ -10,7 +10,7 @@ use std::{
 };
 
 use identity::{MESH_CAS_NAME, MeshCas, MeshCasError, SecretsKey, SystemRandom};
-use model::{Key, Kind};
+use model::{Key, Kind, Timestamp};
 use plan::{Part, envoy};
 use store::{Revision, Sealed, Store, StoreError, mesh_secrets};
 use tracing::{error, info, warn};
@@ -20,6 +20,8 @@ use crate::registry::Registry;
 
 /// How long after a failure (a full disk) the CA of a new mesh is tried again.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+const WARNED_OF_BEFORE_ITS_END: Duration = Duration::from_hours(365 * 24);
 
 pub struct StoredMeshCas {
     store: Arc<dyn Store>,
@@ -76,8 +78,6 @@ impl StoredMeshCas {
         self.opened(mesh)?.1
     }
 
-    /// The latest, sealed and opened.
-    fn opened(&self, mesh: &str) -> Option<(Sealed, Option<Arc<MeshAuthority>>)> {
     /// The same, told apart: `None` for a mesh that has none yet.
     ///
     /// # Errors
@@ -87,6 +87,8 @@ impl StoredMeshCas {
         authority.map(Some).ok_or(ChangeError::NotOpened)
     }
 
+    /// The latest, sealed and opened.
+    fn opened(&self, mesh: &str) -> Option<(Sealed, Option<Arc<MeshAuthority>>)> {
         let scope = mesh_secrets(mesh);
         let mut opened = self.lock();
         // Under the lock, so that nothing older takes the place of something newer.
@@ -209,6 +211,20 @@ pub async fn make_mesh_cas(store: Arc<dyn Store>, cas: Arc<StoredMeshCas>) {
         // Before the changes are asked for, so that they are at least all up to this number.
         let heard = *revisions.borrow_and_update();
         without.extend(new_meshes(&*store, seen));
+
+    /// What is to be done before the CA that signs ends, in the last year before that.
+    pub fn warning(&self, now: SystemTime) -> Option<String> {
+        let (mesh, ca) = (self.cas.mesh(), self.cas.signing());
+        let left = ca.not_after().duration_since(now).unwrap_or_default();
+        (left < WARNED_OF_BEFORE_ITS_END).then(|| {
+            format!(
+                "mesh {mesh}: the certificate authority {} that signs ends at {}, and every certificate with it; replace it with \
+                 `kumactl rotate mesh-ca --mesh {mesh}`",
+                ca.id(),
+                Timestamp::from(ca.not_after()),
+            )
+        })
+    }
         seen = Some(heard);
         without = still_without(&cas, without).await;
 

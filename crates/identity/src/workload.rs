@@ -28,7 +28,7 @@ pub struct WorkloadCertificate {
     pub not_before: SystemTime,
     /// At most as late as its CA's.
     pub not_after: SystemTime,
-    /// When two thirds of the time from its signing to `not_after` are over.
+    /// When two thirds of the time from its signing to `not_after` are over, and a second at least.
     pub renew_at: SystemTime,
 }
 

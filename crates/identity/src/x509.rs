@@ -67,7 +67,7 @@ pub(crate) struct SignedLeaf {
 pub(crate) struct Life {
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
-    /// When two thirds of it are over.
+    /// When two thirds of it are over, and a second at least.
     pub(crate) renew_at: SystemTime,
 }
 
@@ -168,7 +168,9 @@ impl Life {
         let now = whole_seconds(now)?;
         let at = |time: Option<SystemTime>| time.ok_or(CertificateError::TimeOutOfRange);
         let validity = Duration::from_secs(validity.as_secs());
+        // Where a CA is about to end, they are nothing in whole seconds. A certificate that is due at once would never be settled.
         let two_thirds = Duration::from_secs(validity.as_secs() / 3 * 2 + validity.as_secs() % 3 * 2 / 3);
+        let two_thirds = two_thirds.max(Duration::from_secs(1));
         Ok(Self {
             not_before: at(now.checked_sub(BACKDATED))?,
             not_after: at(now.checked_add(validity))?,

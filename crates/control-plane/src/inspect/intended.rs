@@ -58,10 +58,11 @@ pub(super) fn intended(
         })
     };
     let workload = plan.mtls.as_ref().and_then(|mtls| workload(certificates, proxy, mtls));
-    let roots = plan.mtls.as_ref().and_then(|mtls| certificates.mesh_cas.of(&mtls.mesh));
+    let authority = plan.mtls.as_ref().and_then(|mtls| certificates.mesh_cas.of(&mtls.mesh));
+    let ends = authority.as_ref().and_then(|authority| authority.warning((certificates.now)()));
     let secrets = [
         workload.as_ref().map(|workload| workload.without_key()),
-        roots.map(|authority| authority.roots.clone()),
+        authority.map(|authority| authority.roots.clone()),
     ];
     let all = envoy::resources(&plan).into_iter().chain(secrets.into_iter().flatten());
     let mut resources: Vec<_> = all.filter_map(resource).collect();
@@ -69,7 +70,7 @@ pub(super) fn intended(
     Intended {
         certificate: workload.as_ref().map(|workload| shown(workload)),
         resources,
-        warnings: plan.warnings(),
+        warnings: plan.warnings().into_iter().chain(ends).collect(),
     }
 }
 

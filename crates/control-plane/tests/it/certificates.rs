@@ -358,6 +358,27 @@ async fn the_end_of_a_certificate_that_is_in_use_is_not_forgotten() {
 }
 
 #[tokio::test]
+async fn an_inspection_warns_in_the_last_year_of_the_ca_that_signs() {
+    clock!(NOW, now);
+    let world = clocked(now);
+    world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;
+    world.planner.certificates.mesh_cas.ensure("default").await.unwrap();
+    let inspector = Inspector { store: world.store.clone(), planner: world.planner.clone() };
+    let warns = || {
+        let warnings = inspector.inspect(&web(), Detail::Summary).unwrap().warnings;
+        warnings.iter().any(|warning| warning.contains("`kumactl rotate mesh-ca --mesh default`"))
+    };
+    let end = world.planner.certificates.mesh_cas.of("default").unwrap().cas.signing().not_after();
+    let year = Duration::from_hours(365 * 24);
+    for (at, expected) in
+        [(end - year, false), (end - year + Duration::from_secs(1), true), (end + year, true)]
+    {
+        set(&NOW, at);
+        assert_eq!(warns(), expected);
+    }
+}
+
+#[tokio::test]
 async fn an_inspection_shows_the_certificate_and_signs_none() {
     let world = World::with_memory();
     world.put([mesh_with_mtls(), dataplane("web", "web", 1, &[])]).await;

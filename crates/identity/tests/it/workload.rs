@@ -87,6 +87,8 @@ fn it_never_outlives_its_ca() {
     let end = cas.signing().not_after();
     let late = sign(&cas, &["web"], end - Duration::from_hours(3));
     assert_eq!((late.not_after, late.renew_at), (end, end - Duration::from_hours(1)));
+    let last = sign(&cas, &["web"], end - Duration::from_secs(1));
+    assert_eq!((last.not_after, last.renew_at), (end, end), "it is not due at once");
     for at in [end, end + DAY] {
         let refused = cas.sign_workload(&services(&["web"]), DAY, at, &rng());
         assert!(matches!(refused, Err(MeshCasError::Ended { .. })), "{refused:?}");
