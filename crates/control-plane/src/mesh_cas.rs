@@ -10,7 +10,7 @@ use std::{
 };
 
 use identity::{MESH_CAS_NAME, MeshCas, MeshCasError, SecretsKey, SystemRandom};
-use model::{Key, Kind, Timestamp};
+use model::{Key, Kind, Spec, Timestamp};
 use plan::{Part, envoy};
 use store::{Revision, Sealed, Store, StoreError, mesh_secrets};
 use tracing::{error, info, warn};
@@ -127,7 +127,7 @@ impl StoredMeshCas {
                 if *kept == *sealed {
                     info!(mesh, ca = cas.signing().id(), "made the CA of a mesh");
                 }
-                self.registry.wake(&Part::Mesh(mesh.into()));
+                self.wake(mesh);
                 Ok(())
             }
             Err(StoreError::Precondition(_)) => Err(ChangeError::NoSuchMesh),
@@ -160,11 +160,23 @@ impl StoredMeshCas {
                 after.seal(&scope, &self.secrets_key, &SystemRandom::new()).map_err(ChangeError::from)?;
             let replaced = self.store.replace_secret(&scope, MESH_CAS_NAME, before, after).await;
             if let Some(revision) = replaced.map_err(ChangeError::Store)? {
-                self.registry.wake(&Part::Mesh(mesh.into()));
+                self.wake(mesh);
                 return Ok((revision, said));
             }
         }
         Err(ChangeError::Contended.into())
+    }
+
+    /// Has those look again who are given CAs. Without mTLS that is nobody; and when it is turned on, they are woken for that, and
+    /// find what there is then.
+    fn wake(&self, mesh: &str) {
+        let present = self.store.present();
+        let Some(Spec::Mesh(settings)) = present.get(&Key::mesh(mesh)).map(|entry| &*entry.spec) else {
+            return;
+        };
+        if settings.mtls_enabled() || settings.mtls_permissive() {
+            self.registry.wake(&Part::Mesh(mesh.into()));
+        }
     }
 
     /// The meshes that have CAs which open, by name.
@@ -199,18 +211,6 @@ impl MeshAuthority {
             Arc::new(xds::Resource::new(ResourceType::Secret, name, version, &roots.encode()));
         Self { cas, roots, encoded_roots }
     }
-}
-
-/// Sees to it that every Mesh has a CA, from the start and as they come, also when the store does not take it at once. Returns
-/// when the store is gone.
-pub async fn make_mesh_cas(store: Arc<dyn Store>, cas: Arc<StoredMeshCas>) {
-    let mut revisions = store.revisions();
-    let mut seen = None;
-    let mut without = BTreeSet::new();
-    loop {
-        // Before the changes are asked for, so that they are at least all up to this number.
-        let heard = *revisions.borrow_and_update();
-        without.extend(new_meshes(&*store, seen));
 
     /// What is to be done before the CA that signs ends, in the last year before that.
     pub fn warning(&self, now: SystemTime) -> Option<String> {
@@ -225,6 +225,18 @@ pub async fn make_mesh_cas(store: Arc<dyn Store>, cas: Arc<StoredMeshCas>) {
             )
         })
     }
+}
+
+/// Sees to it that every Mesh has a CA, from the start and as they come, also when the store does not take it at once. Returns
+/// when the store is gone.
+pub async fn make_mesh_cas(store: Arc<dyn Store>, cas: Arc<StoredMeshCas>) {
+    let mut revisions = store.revisions();
+    let mut seen = None;
+    let mut without = BTreeSet::new();
+    loop {
+        // Before the changes are asked for, so that they are at least all up to this number.
+        let heard = *revisions.borrow_and_update();
+        without.extend(new_meshes(&*store, seen));
         seen = Some(heard);
         without = still_without(&cas, without).await;
 

@@ -56,7 +56,7 @@ async fn next_with_certificate(feed: &mut Feed) -> Arc<Snapshot> {
     }
 }
 
-fn has_news(feed: &mut Feed) -> bool {
+pub(crate) fn has_news(feed: &mut Feed) -> bool {
     pin!(feed.next()).now_or_never().is_some()
 }
 

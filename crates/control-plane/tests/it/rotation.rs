@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use xds::{ResourceType, Response};
 
 use crate::{
-    certificates::mesh_with_mtls,
+    certificates::{has_news, mesh_with_mtls},
     proxy::Proxy,
     world::{World, dataplane, mesh},
 };
@@ -165,6 +165,38 @@ async fn who_needs_no_certificates_counts_for_nothing() {
     assert_eq!(proxies().await, MeshCaProxies::default());
     let (added, _) = rotation.add("default").await.unwrap();
     rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_mtls_a_rotation_wakes_nobody() {
+    let (world, rotation) = shop().await;
+    world.put([mesh()]).await;
+    let mut web = Proxy::connect(&world, "web");
+    web.hear().await;
+    assert!(!has_news(&mut web.feed));
+    let plans = world.metrics.plans.get();
+    let (added, _) = rotation.add("default").await.unwrap();
+    rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
+    world.settle().await;
+    assert!(!has_news(&mut web.feed));
+    assert_eq!(world.metrics.plans.get(), plans);
+    world.put([mesh_with_mtls()]).await;
+    web.hear().await;
+    let roots = web.ask(ResourceType::Secret, &["mesh_ca"]);
+    web.take_all(roots);
+    assert_eq!(rotation.list("default").await.unwrap()[1].proxies.trusting, 1, "it has both");
+}
+
+#[tokio::test]
+async fn who_only_looks_makes_no_ca() {
+    let world = World::with_memory();
+    world.make_no_mesh_cas();
+    world.put([mesh_with_mtls()]).await;
+    let certificates = world.planner.certificates.clone();
+    let live_streams = world.planner.live_streams.clone();
+    let rotation = Rotation { store: world.store.clone(), certificates, live_streams };
+    assert_eq!(rotation.list("default").await, Ok(Vec::new()));
+    assert!(world.store.secret(&mesh_secrets("default"), "ca").is_none());
 }
 
 #[tokio::test]
