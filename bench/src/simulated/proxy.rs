@@ -102,22 +102,23 @@ pub(crate) async fn run(
     loop {
         let stream = stay_connected(&surroundings, number, &token, &mut conversation);
         let ended = tokio::select! {
-            ended = Box::pin(stream) => ended,
+            ended = Box::pin(stream) => Some(ended),
             changed = round.changed() => match changed {
-                Ok(()) => continue,
+                Ok(()) => None,
                 Err(_) => return,
             },
         };
-        let Err(error) = ended;
+        if conversation.is_configured() {
+            was_configured = true;
+            pause = FIRST_PAUSE;
+        }
+        let Some(Err(error)) = ended else { continue };
         if let Some(violation) = error.downcast_ref::<ProtocolError>() {
             surroundings.board.violated(number, violation);
             return;
         }
         surroundings.board.lost(&error);
-        if conversation.is_configured() {
-            was_configured = true;
-            pause = FIRST_PAUSE;
-        } else if !was_configured {
+        if !was_configured {
             // Half of a first configuration: a new start is simpler than what Envoy does, and comes to the same.
             conversation = Conversation::default();
         }

@@ -45,40 +45,44 @@ fn filter(extension: &str) -> Filter {
 }
 
 /// A certificate, and by whom that of the other side must be signed.
-fn mutual_tls() -> Option<CommonTlsContext> {
+fn mutual_tls() -> CommonTlsContext {
     let secret =
         |name: &str| SdsSecretConfig { name: name.to_owned(), sds_config: Some(ConfigSource::default()) };
     let validation = CombinedCertificateValidationContext {
         validation_context_sds_secret_config: Some(secret("mesh_ca")),
         ..CombinedCertificateValidationContext::default()
     };
-    Some(CommonTlsContext {
+    CommonTlsContext {
         tls_certificate_sds_secret_configs: vec![secret("identity_cert")],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         ..CommonTlsContext::default()
-    })
+    }
 }
 
-fn socket(context: Any) -> Option<TransportSocket> {
+fn socket(context: Any) -> TransportSocket {
     let config_type = Some(transport_socket::ConfigType::TypedConfig(context));
-    Some(TransportSocket { config_type, ..TransportSocket::default() })
+    TransportSocket { config_type, ..TransportSocket::default() }
 }
 
 fn cluster_with_tls(name: &str, version: &str, discovery: DiscoveryType) -> Resource {
-    let context = UpstreamTlsContext { common_tls_context: mutual_tls(), ..UpstreamTlsContext::default() };
+    let context =
+        UpstreamTlsContext { common_tls_context: Some(mutual_tls()), ..UpstreamTlsContext::default() };
     let cluster_discovery_type = Some(ClusterDiscoveryType::Type(discovery.into()));
-    let cluster =
-        Cluster { cluster_discovery_type, transport_socket: socket(pack_any(context)), ..Cluster::default() };
+    let cluster = Cluster {
+        cluster_discovery_type,
+        transport_socket: Some(socket(pack_any(context))),
+        ..Cluster::default()
+    };
     resource(name, version, &cluster)
 }
 
 /// Two chains that name the same, and a listener filter.
 fn inbound_with_tls(name: &str, version: &str) -> Resource {
     let context =
-        DownstreamTlsContext { common_tls_context: mutual_tls(), ..DownstreamTlsContext::default() };
+        DownstreamTlsContext { common_tls_context: Some(mutual_tls()), ..DownstreamTlsContext::default() };
     let chain = FilterChain {
         filters: vec![filter("rbac:in"), filter("tcp:in")],
-        transport_socket: socket(pack_any(context)),
+        transport_socket: Some(socket(pack_any(context))),
         ..FilterChain::default()
     };
     let inspection = ListenerFilter {
@@ -263,7 +267,7 @@ fn a_transport_socket_that_is_none_of_tls_is_an_error() {
     let mut it = Conversation::default();
     it.open(Node::default());
     let other = Any { type_url: "type.googleapis.com/other".to_owned(), value: Vec::new() };
-    let cluster = Cluster { transport_socket: socket(other), ..Cluster::default() };
+    let cluster = Cluster { transport_socket: Some(socket(other)), ..Cluster::default() };
     assert_eq!(
         it.receive(&response(ResourceType::Cluster, "n1", vec![resource("web", "1", &cluster)])),
         Err(ProtocolError::Undecodable(ResourceType::Cluster, "web".to_owned()))
