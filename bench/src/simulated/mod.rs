@@ -35,7 +35,9 @@ const OTHER_FILES: u64 = 1000;
 /// When the machine does not allow that many: a sentence with the way out.
 pub fn allow_connections(proxies: u32) -> anyhow::Result<()> {
     let needed = u64::from(proxies) + OTHER_FILES;
-    let limit = rlimit::increase_nofile_limit(needed).context("the limit of open files cannot be read")?;
+    // Whoever comes back opens a connection while the one before it is still being closed.
+    let better = needed + u64::from(proxies);
+    let limit = rlimit::increase_nofile_limit(better).context("the limit of open files cannot be read")?;
     ensure!(
         limit >= needed,
         "{needed} open files are needed for {proxies} proxies, and {limit} are allowed: raise the limit with `ulimit -Hn`"
