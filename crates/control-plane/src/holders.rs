@@ -2,12 +2,16 @@
 //! need.
 //!
 //! Where it is not known what a proxy has, the worst is assumed: its Envoy may have come with the certificates of an earlier
-//! stream and has not said so yet.
+//! stream and has not said so yet; or it is on its way back, as a whole fleet is when the control plane has just started.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use api::MeshCaProxies;
-use model::{ANY_VALUE, Dataplane, Inbound, Key, Kind, Mesh, Outbound, ProxyId, Spec};
+use model::{ANY_VALUE, Dataplane, Inbound, Key, Kind, Mesh, Outbound, ProxyId, Spec, Timestamp};
 use plan::envoy::{IDENTITY_CERTIFICATE, MESH_CA};
 use store::Present;
 use xds::ResourceType;
@@ -23,7 +27,7 @@ use crate::{
 pub struct Holders {
     /// How many Dataplanes are of such proxies.
     dataplanes: usize,
-    /// Those that are connected.
+    /// Those that are connected, or on their way back.
     connected: Vec<Holder>,
 }
 
@@ -54,14 +58,18 @@ enum Need {
     RootsAndIdentity,
 }
 
+/// An Envoy that has lost its stream is back within this time: it tries every ten seconds, and a fleet takes some.
+const BACK_WITHIN: Duration = Duration::from_mins(1);
+
 impl Holders {
-    /// As of now. `authority` has the present CAs of the mesh.
+    /// As of now. `authority` has the present CAs of the mesh; `started` is when this control plane did.
     pub fn of_mesh(
         mesh: &str,
         present: &Present,
         authority: &MeshAuthority,
         certificates: &Certificates,
         live_streams: &LiveStreams,
+        started: SystemTime,
     ) -> Self {
         let needs = needs(mesh, present);
         let mut connected: BTreeMap<ProxyId, Holder> = BTreeMap::new();
@@ -77,6 +85,17 @@ impl Holders {
                 None => holder,
             };
             connected.insert(proxy, holder);
+        }
+        let now = (certificates.now)();
+        for (dataplane, need) in &needs {
+            let proxy = ProxyId::new(dataplane.mesh.clone(), dataplane.name.clone());
+            if !connected.contains_key(&proxy) && is_on_its_way_back(present, dataplane, started, now) {
+                let certificate = match need {
+                    Need::RootsAndIdentity => HeldCertificate::Unknown,
+                    Need::Roots | Need::Nothing => HeldCertificate::None,
+                };
+                connected.insert(proxy, Holder { trusts_all: false, certificate });
+            }
         }
         Self { dataplanes: needs.len(), connected: connected.into_values().collect() }
     }
@@ -125,6 +144,15 @@ impl HeldCertificate {
             Self::Unknown => !signs,
         }
     }
+}
+
+/// Of a Dataplane without a stream. Who was there before the control plane ended may come back as soon as it has started.
+fn is_on_its_way_back(present: &Present, dataplane: &Key, started: SystemTime, now: SystemTime) -> bool {
+    let Some(recently) = now.checked_sub(BACK_WITHIN).map(Timestamp::from) else { return true };
+    let streams = present.insight(dataplane).and_then(|insight| insight.subscriptions.as_deref());
+    let streams = streams.unwrap_or_default();
+    let mut ends = streams.iter().filter_map(|stream| stream.disconnect_time);
+    !streams.is_empty() && (Timestamp::from(started) > recently || ends.any(|end| end > recently))
 }
 
 fn acknowledged(stream: &LiveStream, secret: &str) -> Option<Arc<str>> {
@@ -181,8 +209,8 @@ mod tests {
         let (nothing, roots, both) = (Need::Nothing, Need::Roots, Need::RootsAndIdentity);
         let no = &[][..];
         let cases: [(&[Value], &[Value], [Need; 3]); 7] = [
-            (&[inbound.clone()], no, [nothing, both, both]),
-            (&[inbound], std::slice::from_ref(&outbound), [nothing, both, both]),
+            (std::slice::from_ref(&inbound), no, [nothing, both, both]),
+            (std::slice::from_ref(&inbound), std::slice::from_ref(&outbound), [nothing, both, both]),
             (no, std::slice::from_ref(&outbound), [nothing, nothing, roots]),
             (&[unnamed], std::slice::from_ref(&outbound), [nothing, nothing, roots]),
             (&[unreadable], no, [nothing; 3]),

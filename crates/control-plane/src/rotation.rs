@@ -3,7 +3,7 @@
 //! A new CA is trusted, then signs, then is the only one. To sign before everybody trusts it, or to go while certificates of it
 //! are in use, would cut connections: so both are refused, unless whoever asks wants it all the same.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use api::{Answering, Guard, MeshCaError, MeshCaInfo, MeshCaProxies};
 use identity::{MESH_CAS_MAX, MeshCa, MeshCas, MeshCasError, SystemRandom};
@@ -23,6 +23,8 @@ pub struct Rotation {
     pub store: Arc<dyn Store>,
     pub certificates: Arc<Certificates>,
     pub live_streams: Arc<LiveStreams>,
+    /// When this control plane did.
+    pub started: SystemTime,
 }
 
 impl Rotation {
@@ -45,7 +47,8 @@ impl Rotation {
     }
 
     fn holders(&self, mesh: &str, authority: &MeshAuthority) -> Holders {
-        Holders::of_mesh(mesh, &self.store.present(), authority, &self.certificates, &self.live_streams)
+        let present = self.store.present();
+        Holders::of_mesh(mesh, &present, authority, &self.certificates, &self.live_streams, self.started)
     }
 
     async fn add(&self, mesh: &str) -> Result<(MeshCaInfo, Revision), MeshCaError> {

@@ -85,11 +85,7 @@ pub async fn run(
         certificates: certificates.clone(),
     });
     let inspector = Arc::new(Inspector { store: store.clone(), planner: planner.clone() });
-    let rotation = Rotation {
-        store: store.clone(),
-        certificates: certificates.clone(),
-        live_streams: live_streams.clone(),
-    };
+    let rotation = rotation(&store, &certificates, &live_streams);
     let admissions = Arc::new(Admissions::new(token_keys.clone()));
     let streams = Streams {
         token_keys: token_keys.clone(),
@@ -152,6 +148,19 @@ pub async fn run(
     recorder.flush().await;
     info!("kuma-cp has stopped");
     ended
+}
+
+fn rotation(
+    store: &Arc<dyn Store>,
+    certificates: &Arc<Certificates>,
+    live_streams: &Arc<LiveStreams>,
+) -> Rotation {
+    Rotation {
+        store: store.clone(),
+        certificates: certificates.clone(),
+        live_streams: live_streams.clone(),
+        started: SystemTime::now(),
+    }
 }
 
 const READ_ONLY: &str = "the API is read-only: apiServer.readOnly (KUMA_API_SERVER_READ_ONLY) is set";

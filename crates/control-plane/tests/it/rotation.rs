@@ -1,11 +1,15 @@
 //! The rotation of a mesh's CA, with what each proxy is given and what is refused meanwhile.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use api::{Guard, MeshCaError, MeshCaInfo, MeshCaProxies, MeshCas as _};
 use control_plane::rotation::Rotation;
 use identity::MESH_CAS_MAX;
-use model::Key;
+use model::{DataplaneInsight, DiscoverySubscription, Key, Kind, Timestamp};
 use store::mesh_secrets;
 use tokio::task::JoinSet;
 use xds::{ResourceType, Response};
@@ -16,6 +20,8 @@ use crate::{
     world::{World, dataplane, mesh},
 };
 
+const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
+
 const BOTH: [&str; 2] = ["identity_cert", "mesh_ca"];
 
 async fn shop() -> (World, Rotation) {
@@ -24,7 +30,7 @@ async fn shop() -> (World, Rotation) {
     let certificates = world.planner.certificates.clone();
     certificates.mesh_cas.ensure("default").await.unwrap();
     let live_streams = world.planner.live_streams.clone();
-    let rotation = Rotation { store: world.store.clone(), certificates, live_streams };
+    let rotation = Rotation { store: world.store.clone(), certificates, live_streams, started: LONG_AGO };
     (world, rotation)
 }
 
@@ -194,7 +200,7 @@ async fn who_only_looks_makes_no_ca() {
     world.put([mesh_with_mtls()]).await;
     let certificates = world.planner.certificates.clone();
     let live_streams = world.planner.live_streams.clone();
-    let rotation = Rotation { store: world.store.clone(), certificates, live_streams };
+    let rotation = Rotation { store: world.store.clone(), certificates, live_streams, started: LONG_AGO };
     assert_eq!(rotation.list("default").await, Ok(Vec::new()));
     assert!(world.store.secret(&mesh_secrets("default"), "ca").is_none());
 }
@@ -209,7 +215,7 @@ async fn a_rotation_outlives_its_process() {
         }
         let certificates = world.planner.certificates.clone();
         let live_streams = world.planner.live_streams.clone();
-        let rotation = Rotation { store: store.clone(), certificates, live_streams };
+        let rotation = Rotation { store: store.clone(), certificates, live_streams, started: LONG_AGO };
         if change {
             let (added, _) = rotation.add("default").await.unwrap();
             rotation.sign_with("default", &added.id, Guard::On).await.unwrap();
@@ -252,4 +258,35 @@ async fn of_those_who_add_at_once_each_adds_one() {
     assert_eq!(added.len(), MESH_CAS_MAX - 1);
     let cas = rotation.list("default").await.unwrap();
     assert_eq!(cas.iter().filter(|ca| added.contains(&ca.id)).count(), MESH_CAS_MAX - 1);
+}
+
+/// A fleet that the control plane's restart has disconnected must not be rotated away from under.
+#[tokio::test]
+async fn who_is_on_its_way_back_is_waited_for() {
+    let (world, mut rotation) = shop().await;
+    let now = SystemTime::now();
+    let ended = async |name: &str, at: SystemTime| {
+        let subscription = DiscoverySubscription {
+            id: name.to_owned(),
+            connect_time: Some(Timestamp::from(LONG_AGO)),
+            disconnect_time: Some(Timestamp::from(at)),
+            ..DiscoverySubscription::default()
+        };
+        let insight = DataplaneInsight { subscriptions: Some(vec![subscription]) };
+        let key = Key::new(Kind::Dataplane, "default", name);
+        world.store.put_insights(vec![(key, insight)]).await.unwrap();
+    };
+    ended("web", now).await;
+    ended("api", now - Duration::from_hours(1)).await;
+    let (added, _) = rotation.add("default").await.unwrap();
+    let sign = async |rotation: &Rotation| rotation.sign_with("default", &added.id, Guard::On).await;
+    let not_yet = |connected| Err(MeshCaError::NotTrustedYet { trusting: 0, connected });
+    assert_eq!(sign(&rotation).await, not_yet(1));
+    rotation.started = now;
+    assert_eq!(sign(&rotation).await, not_yet(2), "those who were there before the start as well");
+
+    let (mut web, mut api) = (connected(&world, "web").await, connected(&world, "api").await);
+    assert_eq!(counts(&rotation.list("default").await.unwrap()), [(true, [2, 2, 2]), (false, [2, 2, 0])]);
+    sign(&rotation).await.unwrap();
+    drop((web.hear().await, api.hear().await));
 }
