@@ -96,9 +96,14 @@ fn clusters_named_in(value: &Value) -> BTreeSet<String> {
 pub(crate) fn in_place(resources: &[Value], secrets: &[Value]) -> anyhow::Result<Value> {
     let mut clusters = of_type(resources, CLUSTER)?;
     for (name, assignment) in of_type(resources, LOAD_ASSIGNMENT)? {
-        let cluster =
-            clusters.get_mut(&name).with_context(|| format!("endpoints of {name}, which is no cluster"))?;
-        put_endpoints(cluster, assignment);
+        let mut asking: Vec<_> =
+            clusters.values_mut().filter(|cluster| asks_for_endpoints(cluster, &name)).collect();
+        for cluster in &mut asking {
+            put_endpoints(cluster, assignment.clone());
+        }
+        // A resource of a user's own may have taken the place of the cluster.
+        let is_asked_for = !asking.is_empty() || clusters.contains_key(&name);
+        anyhow::ensure!(is_asked_for, "endpoints of {name}, which is no cluster");
     }
     let extensions = of_type(resources, EXTENSION)?;
     let mut listeners = of_type(resources, LISTENER)?;
@@ -125,6 +130,11 @@ fn of_type(resources: &[Value], type_url: &str) -> anyhow::Result<BTreeMap<Strin
         Ok((name.context("a resource has no name")?.to_owned(), resource.clone()))
     });
     named.collect()
+}
+
+fn asks_for_endpoints(cluster: &Value, name: &str) -> bool {
+    let Some(eds) = cluster.get("eds_cluster_config") else { return false };
+    eds.get("service_name").unwrap_or(&cluster["name"]) == name
 }
 
 fn put_endpoints(cluster: &mut Value, mut assignment: Value) {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue, header::WARNING};
-use model::{Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute};
+use model::{
+    Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute, kinds::mesh::Logging,
+};
 use store::Present;
 
 /// Headers have to stay small, and a person reads no more.
@@ -36,10 +38,10 @@ pub(crate) fn warn<'a>(
 
 fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<String> {
     let mut sentences = match spec {
-        Spec::Mesh(mesh) => permissive(mesh),
+        Spec::Mesh(mesh) => permissive(mesh).into_iter().chain(relative_paths(mesh)).collect(),
         Spec::TrafficPermission(_) => unenforced(present, &key.mesh),
         Spec::TrafficLog(log) => without_backend(present, &key.mesh, log),
-        Spec::ProxyTemplate(_) => vec![TEMPLATES_UNUSED.to_owned()],
+        Spec::ProxyTemplate(template) => plan::template_warnings(template),
         Spec::Dataplane(_) | Spec::TrafficRoute(_) => Vec::new(),
     };
     let wanted = wanted(spec).into_iter().take(*looks).collect::<Wanted>();
@@ -63,8 +65,19 @@ fn permissive(mesh: &Mesh) -> Vec<String> {
     vec![sentence.to_owned()]
 }
 
-const TEMPLATES_UNUSED: &str =
-    "this version of the control plane does not give the resources of a ProxyTemplate to proxies yet";
+/// Nobody knows which folder a proxy runs in.
+fn relative_paths(mesh: &Mesh) -> Vec<String> {
+    let backends = mesh.logging.as_ref().map(Logging::backends).unwrap_or_default();
+    let files = backends.iter().enumerate().filter_map(|(i, backend)| Some((i, backend.file.as_ref()?)));
+    let relative = files.filter(|(_, file)| !file.path.starts_with('/'));
+    relative
+        .map(|(i, _)| {
+            format!(
+                "logging.backends[{i}].file.path: it is not absolute, so nothing is logged by this backend"
+            )
+        })
+        .collect()
+}
 
 fn settings<'a>(present: &'a Present, mesh: &str) -> Option<&'a Mesh> {
     match &*present.get(&Key::mesh(mesh))?.spec {

@@ -33,13 +33,18 @@ pub enum Placeholder {
     Zone,
 }
 
-/// Why Envoy could not read a format. Displayed as the message of a violation.
+/// Why Envoy could not read a format, and where. Displayed as the message of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFormatError {
-    /// At this character, counted from 1.
-    SinglePercent {
-        character: usize,
-    },
+pub struct LogFormatError {
+    /// Where what is wrong begins, counted from 1.
+    pub character: usize,
+    pub fault: LogFormatFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFormatFault {
+    /// It begins no placeholder.
+    SinglePercent,
     UnknownOperator {
         name: String,
         nearest: Option<&'static str>,
@@ -90,11 +95,10 @@ pub fn parse(format: &str) -> Result<Vec<Segment<'_>>, LogFormatError> {
             at = start + "%%".len();
             continue;
         }
-        let command = Command::parse(&format[start..]).ok_or_else(|| LogFormatError::SinglePercent {
-            character: format[..start].chars().count() + 1,
-        })?;
+        let here = |fault| LogFormatError { character: format[..start].chars().count() + 1, fault };
+        let command = Command::parse(&format[start..]).ok_or_else(|| here(LogFormatFault::SinglePercent))?;
         at = start + command.len;
-        if let Some(placeholder) = command.check()? {
+        if let Some(placeholder) = command.check().map_err(here)? {
             push_for_envoy(&mut segments, &format[for_envoy..start]);
             segments.push(Segment::Kuma(placeholder));
             for_envoy = at;
@@ -140,7 +144,7 @@ impl<'a> Command<'a> {
     }
 
     /// The placeholder that it is, if it is not Envoy's.
-    fn check(&self) -> Result<Option<Placeholder>, LogFormatError> {
+    fn check(&self) -> Result<Option<Placeholder>, LogFormatFault> {
         let name = || self.name.to_owned();
         let placeholder = Placeholder::from_name(self.name);
         let operator = match placeholder {
@@ -148,18 +152,18 @@ impl<'a> Command<'a> {
             None => Operator::find(self.name).ok_or_else(|| unknown(self.name))?,
         };
         match (operator.argument, self.argument) {
-            (None, Some(_)) => return Err(LogFormatError::NoArgument { name: name() }),
+            (None, Some(_)) => return Err(LogFormatFault::NoArgument { name: name() }),
             (Some(argument), None) if argument.required => {
-                return Err(LogFormatError::MissingArgument { name: name() });
+                return Err(LogFormatFault::MissingArgument { name: name() });
             }
             (Some(expected), Some(argument)) if !(expected.is_valid)(argument) => {
                 let (argument, expected) = (argument.to_owned(), expected.description);
-                return Err(LogFormatError::BadArgument { name: name(), argument, expected });
+                return Err(LogFormatFault::BadArgument { name: name(), argument, expected });
             }
             _ => {}
         }
         if self.has_length && !operator.length {
-            return Err(LogFormatError::NoLength { name: name() });
+            return Err(LogFormatFault::NoLength { name: name() });
         }
         Ok(placeholder)
     }
@@ -174,43 +178,46 @@ fn skip_length(text: &str) -> Option<&str> {
     digits.parse::<u64>().ok().map(|_| rest)
 }
 
-fn unknown(name: &str) -> LogFormatError {
+fn unknown(name: &str) -> LogFormatFault {
     let name = name.to_owned();
     if operators::PROGRAMS.contains(&name.as_str()) {
-        return LogFormatError::ProgramOperator { name };
+        return LogFormatFault::ProgramOperator { name };
     }
     let known = Placeholder::ALL.iter().map(|(known, _)| *known).chain(Operator::names());
-    LogFormatError::UnknownOperator { nearest: nearest(&name, known), name }
+    LogFormatFault::UnknownOperator { nearest: nearest(&name, known), name }
 }
 
 impl fmt::Display for LogFormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SinglePercent { character } => write!(
-                f,
-                "has a \"%\" at character {character} that begins no placeholder: write \"%%\" for a percent sign"
-            ),
-            Self::UnknownOperator { name, nearest: Some(nearest) } => {
-                write!(f, "has an unknown placeholder %{name}%: did you mean %{nearest}%?")
+        let at = format_args!("at character {}", self.character);
+        match &self.fault {
+            LogFormatFault::SinglePercent => {
+                write!(f, "has a \"%\" {at} that begins no placeholder: write \"%%\" for a percent sign")
             }
-            Self::UnknownOperator { name, nearest: None } => write!(
+            LogFormatFault::UnknownOperator { name, nearest: Some(nearest) } => {
+                write!(f, "has an unknown placeholder %{name}% {at}: did you mean %{nearest}%?")
+            }
+            LogFormatFault::UnknownOperator { name, nearest: None } => write!(
                 f,
-                "has an unknown placeholder %{}%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+                "has an unknown placeholder %{}% {at}: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
                 one_line(name)
             ),
-            Self::ProgramOperator { name } => write!(
+            LogFormatFault::ProgramOperator { name } => write!(
                 f,
-                "has %{name}(…)%, which is not supported: a fault in its argument would cost the proxy its listener"
+                "has %{name}(…)% {at}, which is not supported: a fault in its argument would cost the proxy its listener"
             ),
-            Self::NoArgument { name } => write!(f, "has %{name}(…)%, but %{name}% takes no argument"),
-            Self::NoLength { name } => {
-                write!(f, "has %{name}:…%, but the value of %{name}% cannot be cut to a length")
+            LogFormatFault::NoArgument { name } => {
+                write!(f, "has %{name}(…)% {at}, but %{name}% takes no argument")
             }
-            Self::MissingArgument { name } => {
-                write!(f, "has %{name}% without the argument that it needs: %{name}(…)%")
+            LogFormatFault::NoLength { name } => {
+                write!(f, "has %{name}:…% {at}, but the value of %{name}% cannot be cut to a length")
             }
-            Self::BadArgument { name, argument, expected } => {
-                write!(f, "has %{name}({})%, but the argument has to be {expected}", one_line(argument))
+            LogFormatFault::MissingArgument { name } => {
+                write!(f, "has %{name}% {at} without the argument that it needs: %{name}(…)%")
+            }
+            LogFormatFault::BadArgument { name, argument, expected } => {
+                let argument = one_line(argument);
+                write!(f, "has %{name}({argument})% {at}, but the argument has to be {expected}")
             }
         }
     }
@@ -287,7 +294,8 @@ mod tests {
             ("%REQ(a):18446744073709551616%", 1),
             ("%(x)%", 1),
         ] {
-            assert_eq!(parse(format), Err(LogFormatError::SinglePercent { character }), "{format}");
+            let error = LogFormatError { character, fault: LogFormatFault::SinglePercent };
+            assert_eq!(parse(format), Err(error), "{format}");
         }
         refused(
             "100% sure",
@@ -300,38 +308,50 @@ mod tests {
         for (format, expected) in [
             (
                 "%KUMA_SOURCE_SERVCE%",
-                "has an unknown placeholder %KUMA_SOURCE_SERVCE%: did you mean %KUMA_SOURCE_SERVICE%?",
+                "has an unknown placeholder %KUMA_SOURCE_SERVCE% at character 1: did you mean %KUMA_SOURCE_SERVICE%?",
             ),
-            ("%BYTES_SEND%", "has an unknown placeholder %BYTES_SEND%: did you mean %BYTES_SENT%?"),
+            (
+                "é %BYTES_SEND%",
+                "has an unknown placeholder %BYTES_SEND% at character 3: did you mean %BYTES_SENT%?",
+            ),
             (
                 "%FOO%",
-                "has an unknown placeholder %FOO%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+                "has an unknown placeholder %FOO% at character 1: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
             ),
             (
                 "%CEL(response.code)%",
-                "has %CEL(…)%, which is not supported: a fault in its argument would cost the proxy its listener",
+                "has %CEL(…)% at character 1, which is not supported: a fault in its argument would cost the proxy its listener",
             ),
-            ("%KUMA_MESH(x)%", "has %KUMA_MESH(…)%, but %KUMA_MESH% takes no argument"),
-            ("%BYTES_SENT(x)%", "has %BYTES_SENT(…)%, but %BYTES_SENT% takes no argument"),
-            ("%KUMA_MESH:5%", "has %KUMA_MESH:…%, but the value of %KUMA_MESH% cannot be cut to a length"),
+            ("%KUMA_MESH(x)%", "has %KUMA_MESH(…)% at character 1, but %KUMA_MESH% takes no argument"),
+            ("%BYTES_SENT(x)%", "has %BYTES_SENT(…)% at character 1, but %BYTES_SENT% takes no argument"),
+            (
+                "%KUMA_MESH:5%",
+                "has %KUMA_MESH:…% at character 1, but the value of %KUMA_MESH% cannot be cut to a length",
+            ),
             (
                 "%START_TIME(%Y):4%",
-                "has %START_TIME:…%, but the value of %START_TIME% cannot be cut to a length",
+                "has %START_TIME:…% at character 1, but the value of %START_TIME% cannot be cut to a length",
             ),
-            ("%REQ()%", "has %REQ% without the argument that it needs: %REQ(…)%"),
+            ("%REQ()%", "has %REQ% at character 1 without the argument that it needs: %REQ(…)%"),
             (
                 "%REQ(a?b?c)%",
-                "has %REQ(a?b?c)%, but the argument has to be a header's name, or two as in X?Y",
+                "has %REQ(a?b?c)% at character 1, but the argument has to be a header's name, or two as in X?Y",
             ),
-            ("%RESP(a b)%", "has %RESP(a b)%, but the argument has to be a header's name, or two as in X?Y"),
-            ("%REQ(:)%", "has %REQ(:)%, but the argument has to be a header's name, or two as in X?Y"),
+            (
+                "%RESP(a b)%",
+                "has %RESP(a b)% at character 1, but the argument has to be a header's name, or two as in X?Y",
+            ),
+            (
+                "%REQ(:)%",
+                "has %REQ(:)% at character 1, but the argument has to be a header's name, or two as in X?Y",
+            ),
             (
                 "%START_TIME(%-n)%",
-                "has %START_TIME(%-n)%, but the argument has to be a format of strftime without %n",
+                "has %START_TIME(%-n)% at character 1, but the argument has to be a format of strftime without %n",
             ),
             (
                 "%FILTER_STATE(a:FIELD)%",
-                "has %FILTER_STATE(a:FIELD)%, but the argument has to be KEY, KEY:PLAIN, KEY:TYPED or KEY:FIELD:NAME",
+                "has %FILTER_STATE(a:FIELD)% at character 1, but the argument has to be KEY, KEY:PLAIN, KEY:TYPED or KEY:FIELD:NAME",
             ),
         ] {
             refused(format, expected);

@@ -16,6 +16,7 @@ mod mesh_view;
 mod dataplane_view;
 mod endpoints;
 mod policy_index;
+mod template_view;
 
 mod canonical;
 
@@ -29,9 +30,12 @@ mod reader;
 mod access;
 mod catch_all;
 mod inbounds;
+mod logs;
 mod mtls;
 mod outbounds;
 mod routes;
+
+mod templates;
 
 mod warnings;
 
@@ -48,10 +52,14 @@ pub use access::{Access, AccessMode, PermittedSources};
 pub use announced::Announced;
 pub use check::check;
 pub use endpoints::{Endpoint, EndpointSet};
+pub use logs::{ConnectionLog, LogDestination, Unlogged, UnloggedBecause};
 pub use mtls::{Mtls, MtlsMode, UpstreamTls};
 pub use part::Part;
 pub use proxy_plan::{
     Binding, CatchAll, Cluster, Direction, Forwarding, Inbound, Listener, Outbound, Outcome, Planned,
     ProxyPlan, Skipped, SkippedBecause, WeightedCluster, plan,
 };
+pub use template_view::{NotGiven, NotGivenBecause, TemplateResource};
+pub use templates::{AppliedTemplate, template_of};
+pub use warnings::template_warnings;
 pub use world::{Change, World};

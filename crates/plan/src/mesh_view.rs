@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use model::{Key, Kind, Mesh, ProxyId, Spec, Tags, TrafficPermission, TrafficRoute};
+use model::{
+    Key, Kind, Mesh, ProxyId, ProxyTemplate, Spec, Tags, TrafficLog, TrafficPermission, TrafficRoute,
+};
 use rpds::RedBlackTreeMapSync;
 
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
     dataplane_view::DataplaneView,
     endpoints::{EndpointChanges, ServiceEndpoints},
     policy_index::PolicyIndex,
+    template_view::TemplateView,
 };
 
 /// What is known of an entity by its name.
@@ -37,6 +40,10 @@ pub(crate) struct MeshView {
     routes: PolicyIndex<TrafficRoute>,
     /// By the service of their destinations.
     permissions: PolicyIndex<TrafficPermission>,
+    /// By the service of their sources.
+    logs: PolicyIndex<TrafficLog>,
+    /// By the service of their selectors.
+    templates: PolicyIndex<TemplateView>,
 }
 
 /// The last change of each entity of a mesh.
@@ -54,6 +61,8 @@ impl MeshView {
             endpoints: RedBlackTreeMapSync::new_sync(),
             routes: PolicyIndex::default(),
             permissions: PolicyIndex::default(),
+            logs: PolicyIndex::default(),
+            templates: PolicyIndex::default(),
         }
     }
 
@@ -91,6 +100,22 @@ impl MeshView {
         self.permissions.of(service)
     }
 
+    /// The logs with a source selector for this `service`, by name.
+    pub(crate) fn logs_from<'a>(
+        &'a self,
+        service: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a TrafficLog)> + use<'a> {
+        self.logs.of(service)
+    }
+
+    /// The templates with a selector for this `service`, by name.
+    pub(crate) fn templates_for<'a>(
+        &'a self,
+        service: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a TemplateView)> + use<'a> {
+        self.templates.of(service)
+    }
+
     /// Takes the changes over; the parts that have another content now.
     pub(crate) fn apply(&mut self, changes: LastChanges) -> BTreeSet<Part> {
         let mut parts = BTreeSet::new();
@@ -116,8 +141,12 @@ impl MeshView {
                 (Kind::TrafficPermission, Some(Spec::TrafficPermission(it))) => {
                     parts.extend(self.put_permission(&name, Some(it)));
                 }
-                // What no proxy acts on yet.
-                (Kind::ProxyTemplate | Kind::TrafficLog, _) => {}
+                (Kind::TrafficLog, None) => parts.extend(self.put_log(&name, None)),
+                (Kind::TrafficLog, Some(Spec::TrafficLog(it))) => parts.extend(self.put_log(&name, Some(it))),
+                (Kind::ProxyTemplate, None) => parts.extend(self.put_template(&name, None)),
+                (Kind::ProxyTemplate, Some(Spec::ProxyTemplate(it))) => {
+                    parts.extend(self.put_template(&name, Some(it)));
+                }
                 (_, Some(spec)) => {
                     debug_assert_eq!(spec.kind(), kind, "a change's spec is of its key's kind");
                 }
@@ -152,6 +181,8 @@ impl MeshView {
             && self.endpoints.is_empty()
             && self.routes.is_empty()
             && self.permissions.is_empty()
+            && self.logs.is_empty()
+            && self.templates.is_empty()
     }
 
     fn put_settings(&mut self, next: Entity<Mesh>) -> Option<Part> {
@@ -186,6 +217,17 @@ impl MeshView {
     fn put_permission(&mut self, name: &Arc<str>, next: Option<&TrafficPermission>) -> Vec<Part> {
         let part = |destination_service| Part::Permissions { mesh: self.name.clone(), destination_service };
         self.permissions.put(name, next).into_iter().map(part).collect()
+    }
+
+    fn put_log(&mut self, name: &Arc<str>, next: Option<&TrafficLog>) -> Vec<Part> {
+        let part = |source_service| Part::Logs { mesh: self.name.clone(), source_service };
+        self.logs.put(name, next).into_iter().map(part).collect()
+    }
+
+    fn put_template(&mut self, name: &Arc<str>, next: Option<&ProxyTemplate>) -> Vec<Part> {
+        let part = |service| Part::Templates { mesh: self.name.clone(), service };
+        let next = next.map(TemplateView::new);
+        self.templates.put(name, next.as_ref()).into_iter().map(part).collect()
     }
 
     fn put_endpoints(&mut self, service_changes: ServiceChanges) -> Vec<Part> {

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use model::{SERVICE_TAG, Tags, TrafficRoute};
+use model::{Mesh, SERVICE_TAG, Tags, TrafficRoute};
 
 use crate::{
     Cluster, Direction, Forwarding, Listener, Outbound, SkippedBecause, WeightedCluster,
     dataplane_view::{DataplaneView, OutboundView},
     draft::Draft,
+    logs::Logs,
     reader::Reader,
     routes::{self, Candidate},
 };
@@ -38,11 +39,18 @@ enum Target {
     Blackhole,
 }
 
-pub(crate) fn plan(dataplane: &DataplaneView, reader: &mut Reader<'_>, draft: &mut Draft) {
+pub(crate) fn plan<'a>(
+    mesh: &'a Mesh,
+    dataplane: &'a DataplaneView,
+    reader: &mut Reader<'a>,
+    draft: &mut Draft,
+) {
     let usable = usable(dataplane, draft);
     if usable.is_empty() {
-        return; // So that no route is read, and none wakes this proxy.
+        return; // So that no route and no log is read, and none wakes this proxy.
     }
+    let has_pipe = draft.plan.access_log_pipe.is_some();
+    let logs = Logs::new(mesh, dataplane, has_pipe, reader);
     let candidates = routes::candidates(dataplane, reader);
     let decided: Vec<_> =
         usable.into_iter().map(|(address, service)| decide(address, service, &candidates)).collect();
@@ -51,7 +59,7 @@ pub(crate) fn plan(dataplane: &DataplaneView, reader: &mut Reader<'_>, draft: &m
         draft.add_cluster(BLACKHOLE, Cluster::Blackhole);
     }
     for outbound in decided {
-        let outbound = plan_outbound(dataplane, outbound, reader, draft);
+        let outbound = plan_outbound(dataplane, outbound, reader, &logs, draft);
         draft.plan.outbounds.push(outbound);
     }
 }
@@ -123,9 +131,11 @@ fn plan_outbound(
     dataplane: &DataplaneView,
     decided: Decided<'_>,
     reader: &mut Reader<'_>,
+    logs: &Logs<'_>,
     draft: &mut Draft,
 ) -> Outbound {
     let Decided { address, service, route, split } = decided;
+    let (logs, unlogged) = logs.of(service);
     let clusters = split.into_iter().map(|share| plan_share(share, reader, draft)).collect();
     Outbound {
         service: service.to_owned(),
@@ -137,6 +147,8 @@ fn plan_outbound(
             binding: dataplane.binding(),
         },
         forwarding: Forwarding { stat_prefix: service.to_owned(), clusters },
+        logs,
+        unlogged,
     }
 }
 

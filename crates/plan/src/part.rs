@@ -18,6 +18,10 @@ pub enum Part {
     Routes { mesh: Arc<str>, source_service: Arc<str> },
     /// The TrafficPermissions of a mesh with a destination selector for this `service`; `*` is those for any.
     Permissions { mesh: Arc<str>, destination_service: Arc<str> },
+    /// The TrafficLogs of a mesh with a source selector for this `service`; `*` is those for any.
+    Logs { mesh: Arc<str>, source_service: Arc<str> },
+    /// The ProxyTemplates of a mesh with a selector for this `service`; `*` is those without one.
+    Templates { mesh: Arc<str>, service: Arc<str> },
 }
 
 /// `Endpoints default/backend`, for logs and inspection.
@@ -31,6 +35,8 @@ impl fmt::Display for Part {
             Self::Permissions { mesh, destination_service } => {
                 write!(f, "Permissions {mesh}/{destination_service}")
             }
+            Self::Logs { mesh, source_service } => write!(f, "Logs {mesh}/{source_service}"),
+            Self::Templates { mesh, service } => write!(f, "Templates {mesh}/{service}"),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use model::{ANY_VALUE, SERVICE_TAG, Selector, TrafficPermission, TrafficRoute};
+use model::{ANY_VALUE, SERVICE_TAG, Selector, TrafficLog, TrafficPermission, TrafficRoute};
 use rpds::RedBlackTreeMapSync;
 
 /// A kind that is looked for by the service of some of its selectors.
@@ -34,6 +34,17 @@ impl Policy for TrafficPermission {
 
     fn is_same_otherwise(&self, other: &Self) -> bool {
         self.sources() == other.sources()
+    }
+}
+
+/// A proxy looks for the logs of connections from its services.
+impl Policy for TrafficLog {
+    fn selectors(&self) -> &[Selector] {
+        self.sources()
+    }
+
+    fn is_same_otherwise(&self, other: &Self) -> bool {
+        self.destinations() == other.destinations() && self.conf == other.conf
     }
 }
 

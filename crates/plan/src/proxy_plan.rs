@@ -6,12 +6,13 @@ use std::{
     num::NonZeroU16,
 };
 
-use model::{ProxyId, Tags};
+use model::{Mesh, ProxyId, Tags};
 use serde::Serialize;
 
 use crate::{
-    Access, Announced, EndpointSet, Mtls, Part, UpstreamTls, World, catch_all, dataplane_view::DataplaneView,
-    draft::Draft, inbounds, mesh_view::Entity, outbounds, reader::Reader,
+    Access, Announced, AppliedTemplate, ConnectionLog, EndpointSet, Mtls, Part, Unlogged, UpstreamTls, World,
+    catch_all, dataplane_view::DataplaneView, draft::Draft, inbounds, mesh_view::Entity, outbounds,
+    reader::Reader, templates,
 };
 
 /// All that one proxy should do. Serializes to what `inspect` shows, always the same for the same world.
@@ -24,6 +25,9 @@ pub struct ProxyPlan {
     /// The FIFO from which kuma-dp reads what Envoy logs. Without one nothing is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log_pipe: Option<String>,
+    /// The ProxyTemplate that the proxy has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<AppliedTemplate>,
     /// There when the Dataplane asks for transparent proxying.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catch_all: Option<CatchAll>,
@@ -71,6 +75,12 @@ pub struct Outbound {
     pub route: Option<String>,
     pub listener: Listener,
     pub forwarding: Forwarding,
+    /// By the name of the backend, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<ConnectionLog>,
+    /// By the name of the TrafficLog.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlogged: Vec<Unlogged>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -202,15 +212,23 @@ fn decide(world: &World, proxy: &ProxyId, announced: &Announced, reads: &mut BTr
             let mtls = Mtls::new(&proxy.mesh, mesh, dataplane);
             let access_log_pipe = announced.access_log_pipe.clone();
             let draft = Draft::new(ProxyPlan { mtls, access_log_pipe, ..ProxyPlan::default() });
-            Outcome::Plan(plan_dataplane(dataplane, &mut reader, draft))
+            Outcome::Plan(plan_dataplane(mesh, dataplane, &mut reader, draft))
         }
     }
 }
 
 /// In the order in which names and addresses are given away: the proxy's own, the workload's, then the services'.
-fn plan_dataplane(dataplane: &DataplaneView, reader: &mut Reader<'_>, mut draft: Draft) -> ProxyPlan {
-    catch_all::plan(dataplane, &mut draft);
-    inbounds::plan(dataplane, reader, &mut draft);
-    outbounds::plan(dataplane, reader, &mut draft);
-    draft.into_plan()
+fn plan_dataplane<'a>(
+    mesh: &'a Mesh,
+    dataplane: &'a DataplaneView,
+    reader: &mut Reader<'a>,
+    mut draft: Draft,
+) -> ProxyPlan {
+    let template = templates::plan(dataplane, reader);
+    if template.as_ref().is_none_or(|template| template.imports_default_profile) {
+        catch_all::plan(dataplane, &mut draft);
+        inbounds::plan(dataplane, reader, &mut draft);
+        outbounds::plan(mesh, dataplane, reader, &mut draft);
+    }
+    ProxyPlan { template, ..draft.into_plan() }
 }

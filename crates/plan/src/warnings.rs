@@ -1,23 +1,29 @@
 //! What is valid in a plan and will not do what somebody wants, in sentences for a person: each with where it is, why, and what
 //! would help.
 
-use model::{ANY_VALUE, SERVICE_TAG};
+use std::fmt;
+
+use model::{ANY_VALUE, DEFAULT_PROFILE, ProxyTemplate, SERVICE_TAG};
 
 use crate::{
-    AccessMode, Cluster, Inbound, Mtls, MtlsMode, Outbound, PermittedSources, ProxyPlan, Skipped,
-    SkippedBecause, envoy::SOURCES_WITH_A_CHAIN_MAX,
+    AccessMode, AppliedTemplate, Cluster, Inbound, Mtls, MtlsMode, NotGiven, NotGivenBecause, Outbound,
+    PermittedSources, ProxyPlan, Skipped, SkippedBecause, Unlogged, UnloggedBecause,
+    envoy::SOURCES_WITH_A_CHAIN_MAX, template_view::TemplateView,
 };
 
 impl ProxyPlan {
     /// Everything that should be looked at, always in the same order.
     pub fn warnings(&self) -> Vec<String> {
         let permissive = self.mtls.iter().filter_map(permissive);
+        let template = self.template.iter().flat_map(template);
         let skipped = self.skipped.iter().map(skipped);
         let inbounds = self.inbounds.iter().filter_map(callers);
         let outbounds = self.outbounds.iter().filter_map(|outbound| self.sent_to_nobody(outbound));
+        let unlogged = self.outbounds.iter().flat_map(unlogged);
         let clusters =
             self.clusters.iter().filter_map(|(name, cluster)| self.without_endpoints(name, cluster));
-        permissive.chain(skipped).chain(inbounds).chain(outbounds).chain(clusters).collect()
+        let listeners = skipped.chain(inbounds).chain(outbounds).chain(unlogged);
+        permissive.chain(template).chain(listeners).chain(clusters).collect()
     }
 
     fn sent_to_nobody(&self, outbound: &Outbound) -> Option<String> {
@@ -73,6 +79,73 @@ fn permissive(Mtls { mode, mesh, .. }: &Mtls) -> Option<String> {
         "mesh {mesh}: mTLS is permissive, so inbounds take plain connections, too, and permissions refuse nobody; when every \
          proxy has this, {next}"
     ))
+}
+
+/// What the template will not do, each with the path in it where that is.
+pub fn template_warnings(template: &ProxyTemplate) -> Vec<String> {
+    let TemplateView { imports_default_profile, not_given, .. } = TemplateView::new(template);
+    of_template(imports_default_profile, &not_given)
+}
+
+fn of_template(imports_default_profile: bool, not_given: &[NotGiven]) -> Vec<String> {
+    let alone = (!imports_default_profile).then(|| {
+        format!(
+            "conf.imports: {DEFAULT_PROFILE} is not among them, so proxies get nothing but the resources of the template"
+        )
+    });
+    alone.into_iter().chain(not_given.iter().map(ToString::to_string)).collect()
+}
+
+fn template(template: &AppliedTemplate) -> impl Iterator<Item = String> {
+    let warnings = of_template(template.imports_default_profile, &template.not_given);
+    warnings.into_iter().map(|warning| format!("ProxyTemplate {}: {warning}", template.name))
+}
+
+/// `conf.resources[0].resource: ...`
+impl fmt::Display for NotGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, because } = self;
+        match because {
+            NotGivenBecause::Unreadable(reason) => {
+                write!(f, "{field}: no proxy is given this resource: {reason}")
+            }
+            NotGivenBecause::NotServed(message) => write!(
+                f,
+                "{field}: no proxy is given this resource, because a {message} is not served; a RouteConfiguration is"
+            ),
+            NotGivenBecause::OfTheMesh(secret) => write!(
+                f,
+                "{field}: no proxy is given this resource, because the secret {secret} is the mesh's own; give it another name"
+            ),
+        }
+    }
+}
+
+fn unlogged(outbound: &Outbound) -> impl Iterator<Item = String> {
+    outbound.unlogged.iter().map(|Unlogged { traffic_log, because }| {
+        let sentence = match because {
+            UnloggedBecause::NoDefaultBackend => {
+                "names no backend, and the mesh has no default one, so it logs nothing; set logging.defaultBackend of the mesh"
+                    .to_owned()
+            }
+            UnloggedBecause::NoSuchBackend(backend) => format!(
+                "names the backend {backend}, which the mesh does not have, so it logs nothing; add it to logging.backends of \
+                 the mesh"
+            ),
+            UnloggedBecause::NoDestination(backend) => format!(
+                "names the backend {backend}, which has neither the absolute path of a file nor the HOST:PORT of a server, so \
+                 it logs nothing; give it one"
+            ),
+            UnloggedBecause::UnreadableFormat { backend, reason } => format!(
+                "names the backend {backend}, whose format {reason}; it logs nothing until that is mended"
+            ),
+            UnloggedBecause::NoPipe(backend) => format!(
+                "names the backend {backend}, which is a TCP server, and this proxy was not started by a kuma-dp that sends \
+                 to one, so it logs nothing; start it with kuma-dp, or name a backend with a file"
+            ),
+        };
+        format!("{}: TrafficLog {traffic_log} {sentence}", outbound.listener.name)
+    })
 }
 
 fn callers(inbound: &Inbound) -> Option<String> {

@@ -214,6 +214,11 @@ impl Logging {
         self.backends.as_deref().unwrap_or_default()
     }
 
+    /// The name of the backend of those logs that name none.
+    pub fn default_backend(&self) -> Option<&str> {
+        Some(self.default_backend.as_str()).filter(|name| !name.is_empty())
+    }
+
     fn validate(&self, violations: &mut Violations) {
         let mut names = BTreeSet::new();
         for (i, backend) in self.backends().iter().enumerate() {
@@ -342,7 +347,7 @@ mod tests {
                 ("logging.backends[1].name", "cannot be empty"),
                 (
                     "logging.backends[1].format",
-                    "has an unknown placeholder %FOO%: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
+                    "has an unknown placeholder %FOO% at character 1: use Kuma's %KUMA_…% and the operators of Envoy's access logs",
                 ),
                 ("logging.backends[1].tcp.address", "cannot be empty"),
                 ("logging.backends[1].name", "\"\" name is already used for another backend"),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use prost::Message;
 use serde_json::Value;
 
+use access_logs::Line;
 use json::JsonError;
 use listeners::{InboundListener, InboundTls};
 use refusal_log::RefusalLog;
@@ -17,10 +18,13 @@ use tcp_proxies::Connect;
 use tls_inspection::TlsInspection;
 use tls_secrets::TlsSecret;
 
-use crate::{Access, Cluster, EndpointSet, Forwarding, Inbound, Listener, ProxyPlan};
+use crate::{
+    Access, Cluster, ConnectionLog, EndpointSet, Forwarding, Inbound, Listener, ProxyPlan, TemplateResource,
+};
 
 pub mod json;
 
+mod access_logs;
 mod clusters;
 mod endpoints;
 mod listeners;
@@ -35,6 +39,8 @@ mod transport_sockets;
 
 mod sources;
 
+mod templates;
+
 mod addresses;
 mod config_sources;
 mod secrets;
@@ -44,6 +50,7 @@ mod versions;
 
 pub(crate) use listeners::SOURCES_WITH_A_CHAIN_MAX;
 pub use sources::Sources;
+pub(crate) use templates::{GivenTo, given_to, is_cluster};
 pub use tls_secrets::{IDENTITY_CERTIFICATE, MESH_CA};
 pub use versions::FORMAT;
 
@@ -69,8 +76,10 @@ enum Part {
     TlsInspection(TlsInspection),
     /// Of the listener of that name.
     Rbac(String, Access),
-    TcpProxy(Forwarding, Connect),
+    TcpProxy(Forwarding, Connect, Vec<Line>),
     Secret(TlsSecret),
+    /// In the words of a ProxyTemplate's author.
+    Template(TemplateResource),
 }
 
 /// The plan in Envoy's words: each (type, name) once, in make-before-break order of the types and then by name. Certificates
@@ -88,14 +97,22 @@ pub fn resources(plan: &ProxyPlan) -> Vec<Resource> {
         let inspection = if plan.mtls.is_some() { TlsInspection::On } else { TlsInspection::Off };
         extensions.insert(tls_inspection::NAME.to_owned(), Part::TlsInspection(inspection));
     }
-    let catch_all = plan.catch_all.iter().map(|it| (&it.listener, &it.forwarding));
-    for (it, forwarding) in catch_all.chain(plan.outbounds.iter().map(|it| (&it.listener, &it.forwarding))) {
+    let pipe = plan.access_log_pipe.as_ref();
+    let lines = |logs: &[ConnectionLog]| logs.iter().map(|log| Line::new(log, pipe)).collect();
+    let catch_all = plan.catch_all.iter().map(|it| (&it.listener, &it.forwarding, Vec::new()));
+    let outbounds = plan.outbounds.iter().map(|it| (&it.listener, &it.forwarding, lines(&it.logs)));
+    for (it, forwarding, logs) in catch_all.chain(outbounds) {
         listeners.insert(&it.name, Part::Listener(it.clone()));
-        extensions.insert(tcp_proxies::name(&it.name), Part::TcpProxy(forwarding.clone(), Connect::AtOnce));
+        let tcp_proxy = Part::TcpProxy(forwarding.clone(), Connect::AtOnce, logs);
+        extensions.insert(tcp_proxies::name(&it.name), tcp_proxy);
     }
     let listeners = listeners.into_iter().map(|(name, part)| Resource::new(name, part));
     let extensions = extensions.into_iter().map(|(name, part)| Resource::new(&name, part));
-    clusters.chain(endpoints).chain(listeners).chain(extensions).collect()
+    let generated = clusters.chain(endpoints).chain(listeners).chain(extensions);
+    match &plan.template {
+        Some(template) => templates::applied(template, generated),
+        None => generated.collect(),
+    }
 }
 
 fn inbound_listener(plan: &ProxyPlan, inbound: &Inbound) -> InboundListener {
@@ -115,7 +132,7 @@ fn inbound_extensions(inbound: &Inbound) -> impl Iterator<Item = (String, Part)>
     let listener = &inbound.listener.name;
     let rbac = inbound.access.as_ref().map(|access| Part::Rbac(listener.clone(), access.clone()));
     let connect = if rbac.is_some() { Connect::AfterHandshake } else { Connect::AtOnce };
-    let tcp_proxy = Part::TcpProxy(inbound.forwarding.clone(), connect);
+    let tcp_proxy = Part::TcpProxy(inbound.forwarding.clone(), connect, Vec::new());
     let rbac = rbac.map(|rbac| (rbac::name(listener), rbac));
     rbac.into_iter().chain([(tcp_proxies::name(listener), tcp_proxy)])
 }
@@ -142,9 +159,10 @@ impl Resource {
             Part::InboundListener(it) => versions::version(type_url, name, it),
             Part::TlsInspection(it) => versions::version(type_url, name, it),
             Part::Rbac(listener, it) => versions::version(type_url, name, &(listener, it)),
-            Part::TcpProxy(it, connect) => versions::version(type_url, name, &(it, connect)),
+            Part::TcpProxy(it, connect, logs) => versions::version(type_url, name, &(it, connect, logs)),
             Part::Secret(TlsSecret::Certificate { fingerprint, .. }) => fingerprint.clone(),
             Part::Secret(TlsSecret::Roots(it)) => versions::version(type_url, name, it),
+            Part::Template(it) => versions::version(type_url, name, &it.digest),
         };
         Self { type_url, name: name.into(), version: version.into(), part: Arc::new(part) }
     }
@@ -159,10 +177,26 @@ impl Resource {
             Part::InboundListener(it) => listeners::inbound(it).encode_to_vec(),
             Part::TlsInspection(it) => tls_inspection::extension(*it).encode_to_vec(),
             Part::Rbac(listener, it) => rbac::extension(&self.name, listener, it).encode_to_vec(),
-            Part::TcpProxy(it, connect) => tcp_proxies::extension(&self.name, it, *connect).encode_to_vec(),
+            Part::TcpProxy(it, connect, logs) => {
+                tcp_proxies::extension(&self.name, it, *connect, logs).encode_to_vec()
+            }
             Part::Secret(it) => tls_secrets::secret(&self.name, it).encode_to_vec(),
+            Part::Template(it) => return it.message.clone(),
         };
         message.into()
+    }
+
+    /// Whether a ProxyTemplate has it, in its author's words: then Envoy may know reasons of its own to reject it.
+    pub fn is_of_template(&self) -> bool {
+        matches!(*self.part, Part::Template(_))
+    }
+
+    /// The name under which a cluster asks for its endpoints, if that is not its own.
+    pub fn endpoints_named(&self) -> Option<&str> {
+        match &*self.part {
+            Part::Template(it) => it.endpoints_named.as_deref(),
+            _ => None,
+        }
     }
 
     /// The message as JSON, with its type under `@type`: the form in which Envoy's own configuration files have it.
@@ -189,6 +223,7 @@ impl Part {
             Self::Listener(_) | Self::InboundListener(_) => type_urls::LISTENER,
             Self::TlsInspection(_) | Self::Rbac(..) | Self::TcpProxy(..) => type_urls::EXTENSION,
             Self::Secret(_) => type_urls::SECRET,
+            Self::Template(it) => it.type_url,
         }
     }
 }

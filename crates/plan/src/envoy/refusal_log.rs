@@ -1,32 +1,23 @@
 //! Whom an inbound refuses in the TLS handshake: one JSON object a line into the FIFO that kuma-dp reads.
 //!
-//! Such a connection reaches no filter, so it is the listener that logs it. JSON, because a certificate says what a stranger
-//! likes, line breaks too: no text of his becomes a line or a target of its own.
-
-use std::collections::HashMap;
+//! Such a connection reaches no filter, so it is the listener that logs it.
 
 use envoy_types::{
-    pb::{
-        envoy::{
-            config::{
-                accesslog::v3::{
-                    AccessLog, AccessLogFilter, ExtensionFilter, access_log,
-                    access_log_filter::FilterSpecifier, extension_filter,
-                },
-                core::v3::{SubstitutionFormatString, substitution_format_string::Format},
-            },
-            extensions::access_loggers::{
-                file::v3::{FileAccessLog, file_access_log::AccessLogFormat},
-                filters::cel::v3::ExpressionFilter,
-            },
+    pb::envoy::{
+        config::accesslog::v3::{
+            AccessLog, AccessLogFilter, ExtensionFilter, access_log, access_log_filter::FilterSpecifier,
+            extension_filter,
         },
-        google::protobuf::{Struct, Value, value::Kind},
+        extensions::access_loggers::filters::cel::v3::ExpressionFilter,
     },
     util::pack_any,
 };
 use serde::Serialize;
 
-use super::listeners::PLAIN_CHAIN;
+use super::{
+    access_logs::{into_pipe, literally},
+    listeners::PLAIN_CHAIN,
+};
 
 /// Where refusals go, and what is said of the inbound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,15 +47,7 @@ pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
         ("reason", "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%".to_owned()),
         ("details", "%RESPONSE_CODE_DETAILS%".to_owned()),
     ];
-    let fields =
-        fields.map(|(name, format)| (name.to_owned(), Value { kind: Some(Kind::StringValue(format)) }));
-    let file = FileAccessLog {
-        path: log.pipe.clone(),
-        access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {
-            format: Some(Format::JsonFormat(Struct { fields: HashMap::from(fields) })),
-            ..SubstitutionFormatString::default()
-        })),
-    };
+    let file = into_pipe(&log.pipe, fields);
     let refused = ExtensionFilter {
         name: "envoy.access_loggers.extension_filters.cel".to_owned(),
         config_type: Some(extension_filter::ConfigType::TypedConfig(pack_any(ExpressionFilter {
@@ -77,9 +60,4 @@ pub(super) fn access_log(log: &RefusalLog, listener: &str) -> AccessLog {
         filter: Some(AccessLogFilter { filter_specifier: Some(FilterSpecifier::ExtensionFilter(refused)) }),
         config_type: Some(access_log::ConfigType::TypedConfig(pack_any(file))),
     }
-}
-
-/// As a format that stands for this text.
-fn literally(text: &str) -> String {
-    text.replace('%', "%%")
 }

@@ -21,6 +21,9 @@ pub struct Sources<'a> {
     routes_to: BTreeMap<&'a str, BTreeSet<&'a str>>,
     /// The route that decides what becomes of a listener's connections, by the name of its filter.
     route_of_filter: BTreeMap<String, &'a str>,
+    /// The logs of a listener's connections, by the name of its filter; with the mesh, which has the backends.
+    logs_of_filter: BTreeMap<String, BTreeSet<Key>>,
+    template: Option<Key>,
     /// The permissions that say who may connect, by the name of the listener.
     permissions_of: BTreeMap<&'a str, Vec<Key>>,
     /// There when the mesh's mTLS has made any difference.
@@ -34,7 +37,14 @@ impl<'a> Sources<'a> {
     pub fn new(world: &World, proxy: &'a ProxyId, plan: &'a ProxyPlan) -> Self {
         let mut routes_to = BTreeMap::<_, BTreeSet<_>>::new();
         let mut route_of_filter = BTreeMap::new();
+        let mut logs_of_filter = BTreeMap::new();
         for outbound in &plan.outbounds {
+            let logs = outbound.logs.iter().flat_map(|log| &log.traffic_logs);
+            let logs = logs.map(|name| Key::new(Kind::TrafficLog, proxy.mesh.clone(), name.as_str()));
+            if !outbound.logs.is_empty() {
+                let logs = logs.chain([Key::mesh(proxy.mesh.clone())]).collect();
+                logs_of_filter.insert(tcp_proxies::name(&outbound.listener.name), logs);
+            }
             let Some(route) = outbound.route.as_deref() else { continue };
             for share in &outbound.forwarding.clusters {
                 routes_to.entry(share.cluster.as_str()).or_default().insert(route);
@@ -51,6 +61,11 @@ impl<'a> Sources<'a> {
             proxy,
             routes_to,
             route_of_filter,
+            logs_of_filter,
+            template: plan
+                .template
+                .as_ref()
+                .map(|it| Key::new(Kind::ProxyTemplate, proxy.mesh.clone(), it.name.as_str())),
             permissions_of: permissions_of.collect(),
             mesh_with_mtls: plan.mtls.as_ref().map(|_| Key::mesh(proxy.mesh.clone())),
             dataplanes_of: dataplanes_of.unwrap_or_default(),
@@ -78,9 +93,10 @@ impl<'a> Sources<'a> {
             Part::InboundListener(it) => self.of_access(&it.listener.name),
             Part::Rbac(listener, _) => self.of_access(listener),
             Part::TlsInspection(_) => self.and_mesh(self.with_routes([])),
-            Part::TcpProxy(..) => self.with_routes(self.route_of_filter.get(name).copied()),
+            Part::TcpProxy(..) => self.of_filter(name),
             Part::Secret(TlsSecret::Certificate { .. }) => vec![self.mesh(), self.proxy.dataplane()],
             Part::Secret(TlsSecret::Roots(_)) => vec![self.mesh()],
+            Part::Template(_) => self.template.iter().cloned().collect(),
         }
     }
 
@@ -97,6 +113,13 @@ impl<'a> Sources<'a> {
     fn and_mesh(&self, keys: Vec<Key>) -> Vec<Key> {
         let keys: BTreeSet<Key> = self.mesh_with_mtls.iter().cloned().chain(keys).collect();
         keys.into_iter().collect()
+    }
+
+    /// What decides what becomes of a listener's connections, and whether they are logged.
+    fn of_filter(&self, name: &str) -> Vec<Key> {
+        let routes = self.with_routes(self.route_of_filter.get(name).copied());
+        let logs = self.logs_of_filter.get(name).into_iter().flatten().cloned();
+        routes.into_iter().chain(logs).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Those who ask for it.

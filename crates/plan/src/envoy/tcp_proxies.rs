@@ -17,7 +17,10 @@ use serde::Serialize;
 
 use crate::{Forwarding, WeightedCluster};
 
-use super::stat_names;
+use super::{
+    access_logs::{self, Line},
+    stat_names,
+};
 
 pub(super) const TYPE_URL: &str =
     "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
@@ -40,7 +43,12 @@ pub(super) enum Connect {
 /// What a client may send with its handshake before it is connected on, in bytes.
 const EARLY_DATA_MAX: UInt32Value = UInt32Value { value: 64 << 10 };
 
-pub(super) fn extension(name: &str, forwarding: &Forwarding, connect: Connect) -> TypedExtensionConfig {
+pub(super) fn extension(
+    name: &str,
+    forwarding: &Forwarding,
+    connect: Connect,
+    logs: &[Line],
+) -> TypedExtensionConfig {
     let (mode, early_data) = match connect {
         Connect::AtOnce => (UpstreamConnectMode::Immediate, None),
         Connect::AfterHandshake => (UpstreamConnectMode::OnDownstreamTlsHandshake, Some(EARLY_DATA_MAX)),
@@ -50,6 +58,7 @@ pub(super) fn extension(name: &str, forwarding: &Forwarding, connect: Connect) -
         cluster_specifier: Some(cluster_specifier(&forwarding.clusters)),
         upstream_connect_mode: mode.into(),
         max_early_data_bytes: early_data,
+        access_log: logs.iter().filter_map(access_logs::access_log).collect(),
         ..TcpProxy::default()
     };
     TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack_any(tcp_proxy)) }

@@ -129,12 +129,19 @@ fn random_change(rng: &mut Rng) -> Change {
         (0, true) => deleted(Kind::Mesh, mesh, mesh),
         (0, false) => {
             let mtls = json!({ "enabled": rng.u8(0..3) > 0, "permissive": rng.bool() });
-            fixture::change(json!({ "type": "Mesh", "name": mesh, "mtls": mtls }))
+            let backend = json!({ "name": pick(rng, &["a", "b"]), "file": { "path": "/a" } });
+            let logging = json!({ "defaultBackend": pick(rng, &["", "a"]), "backends": [backend] });
+            fixture::change(json!({ "type": "Mesh", "name": mesh, "mtls": mtls, "logging": logging }))
         }
         (1..=6, true) | (1, false) => fixture::change(random_dataplane(rng, mesh)),
         (2, false) => deleted(Kind::Dataplane, mesh, pick(rng, &PROXIES)),
-        (3, false) => deleted(Kind::TrafficRoute, mesh, pick(rng, &PROXIES)),
-        (4, false) => deleted(Kind::TrafficPermission, mesh, pick(rng, &PROXIES)),
+        (3, false) => {
+            let kind = [Kind::TrafficRoute, Kind::TrafficPermission, Kind::TrafficLog, Kind::ProxyTemplate]
+                [rng.usize(0..4)];
+            deleted(kind, mesh, pick(rng, &PROXIES))
+        }
+        (4, false) if rng.bool() => fixture::change(random_log(rng, mesh)),
+        (4, false) => fixture::change(random_template(rng, mesh)),
         (5 | 6, false) => fixture::change(random_permission(rng, mesh)),
         _ => fixture::change(random_route(rng, mesh)),
     }
@@ -188,6 +195,42 @@ fn random_permission(rng: &mut Rng, mesh: &str) -> Value {
         "name": pick(rng, &PROXIES),
         "sources": some(rng, random_selector),
         "destinations": some(rng, random_selector),
+    })
+}
+
+fn random_log(rng: &mut Rng, mesh: &str) -> Value {
+    json!({
+        "type": "TrafficLog",
+        "mesh": mesh,
+        "name": pick(rng, &PROXIES),
+        "sources": some(rng, random_selector),
+        "destinations": some(rng, random_selector),
+        "conf": { "backend": pick(rng, &["", "a", "b"]) },
+    })
+}
+
+/// Also one without selectors, one with an empty selector and one that imports nothing.
+fn random_template(rng: &mut Rng, mesh: &str) -> Value {
+    let selector = |rng: &mut Rng| match rng.u8(0..4) {
+        0 => json!({}),
+        1 => json!({ "match": { "service": pick(rng, &SERVICES), "version": pick(rng, &["v1", "v2"]) } }),
+        _ => random_selector(rng),
+    };
+    let cluster = |rng: &mut Rng| {
+        let text = format!(
+            "'@type': type.googleapis.com/envoy.api.v2.Cluster\nname: {}\ntype: STATIC\nconnectTimeout: {}s\n",
+            pick(rng, &SERVICES),
+            rng.u8(1..3)
+        );
+        json!({ "name": "raw", "version": "1", "resource": text })
+    };
+    let imports: &[&str] = if rng.u8(0..3) == 0 { &[] } else { &["default-proxy"] };
+    json!({
+        "type": "ProxyTemplate",
+        "mesh": mesh,
+        "name": pick(rng, &PROXIES),
+        "selectors": some(rng, selector),
+        "conf": { "imports": imports, "resources": some(rng, cluster) },
     })
 }
 

@@ -150,3 +150,41 @@ fn a_second_delete_touches_nothing() {
     assert_eq!(parts.len(), 2);
     assert!(world.apply([deleted(Kind::Dataplane, "web-1")]).1.is_empty());
 }
+
+#[test]
+fn a_log_touches_those_for_the_services_of_its_sources() {
+    let log = |backend: &str| {
+        format!(
+            "[{{ type: TrafficLog, mesh: default, name: all, sources: [{{ match: {{ service: web, version: v1 }} }},
+                {{ match: {{ service: '*' }} }}], destinations: [{{ match: {{ service: backend }} }}],
+                conf: {{ backend: {backend} }} }}]"
+        )
+    };
+    check(&log("file"), &["Logs default/*", "Logs default/web"]);
+    let (logged, _) = world(SHOP).apply(changes(&log("file")));
+    let touched = |change: Vec<Change>| logged.apply(change).1.len();
+    assert_eq!(touched(changes(&log("file"))), 0);
+    assert_eq!(touched(changes(&log("tcp"))), 2);
+    assert_eq!(touched(vec![deleted(Kind::TrafficLog, "all")]), 2);
+}
+
+#[test]
+fn a_template_touches_those_for_the_services_of_its_selectors_or_for_any() {
+    let template = |selectors: &str, seconds: u8| {
+        format!(
+            "[{{ type: ProxyTemplate, mesh: default, name: t, selectors: {selectors}, conf: {{ resources: [{{ name: a, version: a,
+                resource: '{{\"@type\": \"type.googleapis.com/envoy.config.cluster.v3.Cluster\", \"name\": \"a\",
+                \"connectTimeout\": \"{seconds}s\"}}' }}] }} }}]"
+        )
+    };
+    let of_web = "[{ match: { service: web } }]";
+    check(&template("[]", 1), &["Templates default/*"]);
+    check(&template("[{}]", 1), &["Templates default/*"]);
+    check(&template(of_web, 1), &["Templates default/web"]);
+    let (with, _) = world(SHOP).apply(changes(&template(of_web, 1)));
+    let touched = |change: Vec<Change>| with.apply(change).1.len();
+    assert_eq!(touched(changes(&template(of_web, 1))), 0);
+    assert_eq!(touched(changes(&template(of_web, 2))), 1, "another text");
+    assert_eq!(touched(changes(&template("[]", 1))), 2);
+    assert_eq!(touched(vec![deleted(Kind::ProxyTemplate, "t")]), 1);
+}

@@ -22,6 +22,10 @@ fn a_plan_reads_its_routes_and_the_endpoints_of_every_destination() {
             "Endpoints default/backend",
             "Routes default/*",
             "Routes default/web",
+            "Logs default/*",
+            "Logs default/web",
+            "Templates default/*",
+            "Templates default/web",
         ],
     );
 }
@@ -38,8 +42,10 @@ fn the_endpoints_of_a_service_that_a_route_leads_away_from_are_not_read() {
 }
 
 #[test]
-fn who_sends_to_nobody_reads_no_routes_and_no_endpoints() {
-    check(&world(SHOP), "backend-1", &["Mesh default", "Dataplane default/backend-1"]);
+fn who_sends_to_nobody_reads_no_routes_no_logs_and_no_endpoints() {
+    let expected =
+        ["Mesh default", "Dataplane default/backend-1", "Templates default/*", "Templates default/backend"];
+    check(&world(SHOP), "backend-1", &expected);
 }
 
 #[test]
