@@ -11,7 +11,10 @@ use std::{
 };
 
 use api::MeshCaProxies;
-use model::{ANY_VALUE, Dataplane, Inbound, Key, Kind, Mesh, Outbound, ProxyId, Spec, Timestamp};
+use model::{
+    ANY_VALUE, DEFAULT_PROFILE, Dataplane, Inbound, Key, Kind, Mesh, Outbound, ProxyId, ProxyTemplate, Spec,
+    Timestamp,
+};
 use plan::envoy::{IDENTITY_CERTIFICATE, MESH_CA};
 use store::Present;
 use xds::ResourceType;
@@ -56,6 +59,9 @@ enum Need {
     /// It calls others, and is of no service.
     Roots,
     RootsAndIdentity,
+    /// A ProxyTemplate has put something in the place of what would name the secrets, or has named them itself: what the
+    /// Envoy has asked for says it.
+    Perhaps,
 }
 
 /// An Envoy that has lost its stream is back within this time: it tries every ten seconds, and a fleet takes some.
@@ -76,6 +82,9 @@ impl Holders {
         for (proxy, stream) in live_streams.of_mesh(mesh) {
             // Who has no Dataplane is given nothing that it could be waited for.
             let Some(need) = needs.get(&proxy.dataplane()) else { continue };
+            if *need == Need::Perhaps && !stream.view.asks_for(ResourceType::Secret, MESH_CA) {
+                continue;
+            }
             let holder = Holder {
                 trusts_all: acknowledged(&stream, MESH_CA).is_some_and(|it| *it == *authority.roots.version),
                 certificate: HeldCertificate::of(&proxy, &stream, *need, certificates),
@@ -91,7 +100,7 @@ impl Holders {
             let proxy = ProxyId::new(dataplane.mesh.clone(), dataplane.name.clone());
             if !connected.contains_key(&proxy) && is_on_its_way_back(present, dataplane, started, now) {
                 let certificate = match need {
-                    Need::RootsAndIdentity => HeldCertificate::Unknown,
+                    Need::RootsAndIdentity | Need::Perhaps => HeldCertificate::Unknown,
                     Need::Roots | Need::Nothing => HeldCertificate::None,
                 };
                 connected.insert(proxy, Holder { trusts_all: false, certificate });
@@ -125,7 +134,12 @@ impl Holder {
 
 impl HeldCertificate {
     fn of(proxy: &ProxyId, stream: &LiveStream, need: Need, certificates: &Certificates) -> Self {
-        if need != Need::RootsAndIdentity {
+        let needs_one = match need {
+            Need::RootsAndIdentity => true,
+            Need::Perhaps => stream.view.asks_for(ResourceType::Secret, IDENTITY_CERTIFICATE),
+            Need::Roots | Need::Nothing => false,
+        };
+        if !needs_one {
             return Self::None;
         }
         match (acknowledged(stream, IDENTITY_CERTIFICATE), certificates.workloads.of(proxy)) {
@@ -164,8 +178,16 @@ fn needs(mesh: &str, present: &Present) -> BTreeMap<Key, Need> {
     let Some(Spec::Mesh(settings)) = present.get(&Key::mesh(mesh)).map(|entry| &*entry.spec) else {
         return BTreeMap::new();
     };
+    let templates = present.list(Kind::ProxyTemplate, mesh).filter_map(|(_, entry)| match &*entry.spec {
+        Spec::ProxyTemplate(template) => Some(template),
+        _ => None,
+    });
+    let templates: Vec<&ProxyTemplate> = templates.collect();
     let dataplanes = present.list(Kind::Dataplane, mesh).filter_map(|(key, entry)| match &*entry.spec {
-        Spec::Dataplane(dataplane) => Some((key.clone(), Need::of(dataplane, settings))),
+        Spec::Dataplane(dataplane) => {
+            let template = plan::template_of(dataplane, templates.iter().copied());
+            Some((key.clone(), Need::of(dataplane, settings, template)))
+        }
         _ => None,
     });
     dataplanes.filter(|(_, need)| *need != Need::Nothing).collect()
@@ -173,8 +195,15 @@ fn needs(mesh: &str, present: &Present) -> BTreeMap<Key, Need> {
 
 impl Need {
     /// An Envoy asks for the secrets that its listeners and clusters name ([`plan::Mtls`]), and for no others.
-    fn of(dataplane: &Dataplane, mesh: &Mesh) -> Self {
+    fn of(dataplane: &Dataplane, mesh: &Mesh, template: Option<&ProxyTemplate>) -> Self {
         let takes_tls = mesh.mtls_enabled() || mesh.mtls_permissive();
+        let changes_much = |template: &ProxyTemplate| {
+            !template.resources().is_empty()
+                || !template.imports().iter().any(|profile| profile == DEFAULT_PROFILE)
+        };
+        if takes_tls && template.is_some_and(changes_much) {
+            return Self::Perhaps;
+        }
         let is_served = |inbound: &Inbound| {
             inbound.parse_interface().is_some() && inbound.service().is_some_and(|it| !it.is_empty())
         };
@@ -222,9 +251,28 @@ mod tests {
             let dataplane: Dataplane = serde_json::from_value(spec.clone()).unwrap();
             let needed = [&off, &permissive, &enabled].map(|mesh| {
                 let mesh: Mesh = serde_json::from_value(mesh.clone()).unwrap();
-                Need::of(&dataplane, &mesh)
+                Need::of(&dataplane, &mesh, None)
             });
             assert_eq!(needed, expected, "{spec}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_with_a_template_needs_its_envoy_says() {
+        let enabled: Mesh = serde_json::from_value(json!({"mtls": {"enabled": true}})).unwrap();
+        let inbound = json!({"interface": "127.0.0.1:8080:80", "tags": {"service": "web"}});
+        let spec = json!({"networking": {"inbound": [inbound]}});
+        let dataplane: Dataplane = serde_json::from_value(spec).unwrap();
+        for (conf, expected) in [
+            (json!({"imports": ["default-proxy"]}), Need::RootsAndIdentity),
+            (json!({}), Need::Perhaps),
+            (json!({"imports": ["default-proxy"], "resources": [{"name": "a"}]}), Need::Perhaps),
+        ] {
+            let template: ProxyTemplate = serde_json::from_value(json!({"conf": conf})).unwrap();
+            assert_eq!(Need::of(&dataplane, &enabled, Some(&template)), expected, "{conf}");
+        }
+        let off = Mesh::default();
+        let template = ProxyTemplate::default();
+        assert_eq!(Need::of(&dataplane, &off, Some(&template)), Need::Nothing);
     }
 }

@@ -85,6 +85,13 @@ impl StreamView {
         Some(session.report())
     }
 
+    /// Whether the client has asked for one resource by its name. `false`: or the stream has ended.
+    pub fn asks_for(&self, resource_type: ResourceType, name: &str) -> bool {
+        let Some(session) = self.session.upgrade() else { return false };
+        let session = session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.channels.get(resource_type).is_some_and(|channel| channel.subscribes_to(name))
+    }
+
     /// The version of one resource that the client has acknowledged last, without a report of all others. `None`: of none, or
     /// the stream has ended.
     pub fn acknowledged(&self, resource_type: ResourceType, name: &str) -> Option<Arc<str>> {
