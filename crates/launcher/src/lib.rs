@@ -2,8 +2,8 @@
 //!
 //! In flow a token file and the address of a control plane; out come an Envoy that speaks to that control plane, and its
 //! exit status. On the way kuma-dp keeps a folder that only its user can read ([`folder`]), into which it writes what Envoy
-//! reads: the bootstrap, the token and the control plane's CA. It passes signals on as a drain ([`supervise`]), and says and
-//! counts whom its Envoy has refused ([`access_log`], [`metrics`]).
+//! reads: the bootstrap, the token and the control plane's CA. It passes signals on as a drain ([`supervise`]), says and counts
+//! whom its Envoy has refused, and writes the lines of TrafficLogs to their files and collectors ([`access_log`], [`metrics`]).
 //!
 //! It knows nothing of meshes, policies or xDS: what Envoy is told, the control plane decides. It never sends the token over
 //! a connection that it has not verified, and writes it to no log.
@@ -70,5 +70,8 @@ fn run_to_the_end(options: &RunOptions, level: logs::Level) -> anyhow::Result<Ex
     let token_file = options.token_file().unwrap_or_else(|wrong_use| wrong_use.exit());
     let format = logs::start(level);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(run::run(options, token_file, logs::Logging { level, format }))?)
+    let ended = runtime.block_on(run::run(options, token_file, logs::Logging { level, format }));
+    // A write to a disk that hangs, or a name that is being looked up, holds a thread. It does not hold up the end.
+    runtime.shutdown_background();
+    Ok(ended?)
 }

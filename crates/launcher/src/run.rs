@@ -11,6 +11,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -24,7 +25,7 @@ use crate::logs::Logging;
 use crate::metrics::Metrics;
 use crate::metrics::server::{self, Listener};
 use crate::pauses::Pauses;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::supervise::supervise;
 use crate::token::{Owner, Token, TokenError};
 use crate::token_watch;
@@ -67,7 +68,8 @@ pub(crate) async fn run(
     let envoy = find_envoy(&options.binary_path).await?;
     let folder = Folder::open(options.config_dir.as_deref(), env::var_os("XDG_RUNTIME_DIR"), &owner)?;
     let metrics = Arc::new(Metrics::new());
-    let mut access_log = open_access_log(&folder, &owner, &metrics)?;
+    let hangups = signals::hangups().map_err(RunError::Supervise)?;
+    let mut access_log = open_access_log(&folder, &owner, &metrics, hangups)?;
     end_leftover(&folder).await?;
     serve_metrics(&folder, options.metrics_port, &metrics).await?;
 
@@ -96,15 +98,21 @@ pub(crate) async fn run(
         never = token_watch::follow(token_file, &owner, &folder, token) => match never {},
         never = access_log.follow() => match never {},
     };
-    access_log.finish();
+    access_log.finish().await;
     Ok(exit_code(status.map_err(RunError::Supervise)?))
 }
 
 /// Before there is an Envoy, which must never find the pipe without a reader.
-fn open_access_log(folder: &Folder, owner: &Owner, metrics: &Arc<Metrics>) -> Result<AccessLog, FolderError> {
+fn open_access_log(
+    folder: &Folder,
+    owner: &Owner,
+    metrics: &Arc<Metrics>,
+    hangups: Signal,
+) -> Result<AccessLog, FolderError> {
     folder.make_access_log_pipe()?;
     let path = folder.access_log_pipe();
-    AccessLog::open(&path, &owner.mesh, metrics).map_err(|source| FolderError::Write { path, source })
+    AccessLog::open(&path, &owner.mesh, metrics, hangups)
+        .map_err(|source| FolderError::Write { path, source })
 }
 
 async fn serve_metrics(folder: &Folder, port: u16, metrics: &Arc<Metrics>) -> Result<(), RunError> {

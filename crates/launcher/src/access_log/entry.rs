@@ -1,7 +1,8 @@
 //! One line of the access log: a JSON object whose `target` says what becomes of it.
 //!
 //! The targets are the control plane's words, and Envoy prints each as a value of its own. So what a stranger has chosen (the
-//! names in a certificate, say), a line break in it included, is the inside of some other string and never a target.
+//! names in a certificate, say), a line break in it included, is the inside of some other string and never a target. That rests
+//! on Envoy's escaping: whoever could write a line break of their own into the pipe would choose a target, too.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,17 @@ use crate::access_log::dropped::Dropped;
 pub(super) enum Entry {
     /// Target `refused`.
     Refusal(Refusal),
+    /// Target `file:…` or `tcp:…`.
+    Text(Text),
+}
+
+/// What a TrafficLog asks for: a text for a file or a collector.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Text {
+    /// As the control plane says it; [`Target::parse`](super::target::Target::parse) judges it.
+    pub(super) target: String,
+    /// Ends with a line break, is written as it is, and may have others inside.
+    pub(super) text: String,
 }
 
 /// A connection that failed before Envoy let it in. What Envoy has nothing for is absent.
@@ -53,8 +65,20 @@ impl Entry {
         let envelope: Envelope<'_> = serde_json::from_slice(line).map_err(|_| Dropped::Malformed)?;
         match &*envelope.target {
             "refused" => serde_json::from_slice(line).map(Self::Refusal).map_err(|_| Dropped::Malformed),
+            target if target.starts_with("file:") || target.starts_with("tcp:") => Text::parse(line),
             _ => Err(Dropped::UnknownTarget),
         }
+    }
+}
+
+impl Text {
+    /// Without a line break at its end it would run into the next, so then it is none.
+    fn parse(line: &[u8]) -> Result<Entry, Dropped> {
+        let text: Self = serde_json::from_slice(line).map_err(|_| Dropped::Malformed)?;
+        if !text.text.ends_with('\n') {
+            return Err(Dropped::Malformed);
+        }
+        Ok(Entry::Text(text))
     }
 }
 
@@ -83,6 +107,27 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_taken_with_its_target_as_it_is() {
+        for (line, target, expected) in [
+            (r#"{"target":"file:/a b","text":"one\n"}"#, "file:/a b", "one\n"),
+            (r#"{"text":"a\nb \u001b\"\n","target":"tcp:[::1]:9"}"#, "tcp:[::1]:9", "a\nb \u{1b}\"\n"),
+            (r#"{"target":"file:access.log","text":"\n"}"#, "file:access.log", "\n"),
+        ] {
+            let text = Text { target: target.to_owned(), text: expected.to_owned() };
+            assert_eq!(Entry::parse(line.as_bytes()), Ok(Entry::Text(text)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_text_never_chooses_its_target() {
+        let text = "x\n\",\"target\":\"file:/owned\"}\n{\"target\":\"file:/owned\",\"text\":\"x\n\"}\n";
+        let line = serde_json::json!({ "target": "tcp:a:1", "text": text }).to_string();
+        assert!(!line.contains('\n'), "it stays one line");
+        let expected = Text { target: "tcp:a:1".to_owned(), text: text.to_owned() };
+        assert_eq!(Entry::parse(line.as_bytes()), Ok(Entry::Text(expected)));
+    }
+
+    #[test]
     fn anything_else_is_dropped() {
         let deep = format!("{{\"target\":{}", "[".repeat(60_000));
         for (line, expected) in [
@@ -96,7 +141,13 @@ mod tests {
             (b"{\"target\":\"refused\",\"target\":\"refused\"}", Dropped::Malformed),
             (b"{\"target\":\"refused\"}{\"target\":\"refused\"}", Dropped::Malformed),
             (deep.as_bytes(), Dropped::Malformed),
-            (b"{\"target\":\"file:/etc/passwd\",\"text\":\"x\"}", Dropped::UnknownTarget),
+            (b"{\"target\":\"file:/a\"}", Dropped::Malformed),
+            (b"{\"target\":\"file:/a\",\"text\":7}", Dropped::Malformed),
+            (b"{\"target\":\"file:/a\",\"text\":\"\"}", Dropped::Malformed),
+            (b"{\"target\":\"file:/a\",\"text\":\"no line break\"}", Dropped::Malformed),
+            (b"{\"target\":\"file:/a\",\"text\":\"x\\n\",\"text\":\"y\\n\"}", Dropped::Malformed),
+            (b"{\"target\":\"/etc/passwd\",\"text\":\"x\\n\"}", Dropped::UnknownTarget),
+            (b"{\"target\":\"udp:a:1\",\"text\":\"x\\n\"}", Dropped::UnknownTarget),
             (b"{\"target\":\"\"}", Dropped::UnknownTarget),
             (b"{\"target\":\"Refused\"}", Dropped::UnknownTarget),
         ] {

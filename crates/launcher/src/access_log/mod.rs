@@ -1,7 +1,7 @@
 //! The access log: a pipe that Envoy writes lines into and kuma-dp reads.
 //!
 //! One reader for all of it: bytes become lines ([`lines`]), a line is a JSON object ([`entry`]), its `target` says who takes
-//! it ([`denials`]). Envoy's opening of a pipe without a reader blocks its main thread for good, and a pipe that is full holds
+//! it ([`denials`], or one of the [`sinks`]). Envoy's opening of a pipe without a reader blocks its main thread for good, and a pipe that is full holds
 //! up its writer. So kuma-dp opens the pipe before there is an Envoy, for writing too (then it has no end), and never stops
 //! reading: what cannot be used is dropped and counted.
 //!
@@ -13,7 +13,10 @@ pub(crate) mod dropped;
 mod entry;
 mod lines;
 mod printable;
+mod sinks;
+mod target;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -22,13 +25,16 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::access_log::denials::Denials;
 use crate::access_log::dropped::Dropped;
-use crate::access_log::entry::Entry;
+use crate::access_log::entry::{Entry, Text};
 use crate::access_log::lines::{Line, Lines};
+use crate::access_log::printable::printable;
+use crate::access_log::sinks::{Identity, Sinks};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimit;
 
@@ -42,6 +48,8 @@ const LAST_READS: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two warnings about lines of one kind that were dropped.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
+/// Of a target that cannot be one, in characters.
+const LONGEST_TARGET: usize = 512;
 
 /// The reading end of the pipe and what has become of its lines.
 #[derive(Debug)]
@@ -49,27 +57,35 @@ pub(crate) struct AccessLog {
     pipe: pipe::Receiver,
     lines: Lines,
     targets: Targets,
+    hangups: Signal,
 }
 
 impl AccessLog {
-    /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane.
-    pub(crate) fn open(path: &str, mesh: &str, metrics: &Arc<Metrics>) -> io::Result<Self> {
+    /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane. `hangups`: on
+    /// each, the files are opened anew.
+    pub(crate) fn open(path: &str, mesh: &str, metrics: &Arc<Metrics>, hangups: Signal) -> io::Result<Self> {
         let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(path)?;
         if let Err(error) = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)) {
             debug!(%error, "the access log's pipe keeps its size");
         }
-        Ok(Self { pipe, lines: Lines::default(), targets: Targets::new(mesh, metrics) })
+        let targets = Targets::new(mesh, Identity::of(path)?, metrics);
+        Ok(Self { pipe, lines: Lines::default(), targets, hangups })
     }
 
     /// Reads as long as it is polled. Cancel-safe.
     pub(crate) async fn follow(&mut self) -> Infallible {
         let mut bytes = vec![0; READ_SIZE];
         loop {
-            let due = self.targets.denials.due();
+            let due = self.targets.due();
             let read = tokio::select! {
                 read = self.pipe.read(&mut bytes) => read,
                 () = reach(due) => {
-                    self.targets.denials.say_held_back();
+                    self.targets.say_held_back(Instant::now());
+                    continue;
+                }
+                Some(()) = self.hangups.recv() => {
+                    info!("the files of the access log are opened anew");
+                    self.targets.sinks.reopen();
                     continue;
                 }
             };
@@ -84,8 +100,9 @@ impl AccessLog {
         }
     }
 
-    /// When nobody writes any more: what is still in the pipe, and what has not been said yet.
-    pub(crate) fn finish(mut self) {
+    /// When nobody writes any more: what is still in the pipe, what waits for files and collectors (for two seconds at most), and
+    /// what has not been said yet.
+    pub(crate) async fn finish(mut self) {
         let mut bytes = vec![0; READ_SIZE];
         // No more than a pipe holds, in case somebody writes nevertheless.
         for _ in 0..LAST_READS {
@@ -95,6 +112,7 @@ impl AccessLog {
             }
         }
         self.targets.denials.say_held_back();
+        self.targets.sinks.finish().await;
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -107,16 +125,18 @@ impl AccessLog {
 #[derive(Debug)]
 struct Targets {
     denials: Denials,
+    sinks: Sinks,
     metrics: Arc<Metrics>,
-    warnings: [(Dropped, RateLimit); Dropped::ALL.len()],
+    warnings: BTreeMap<Dropped, RateLimit>,
 }
 
 impl Targets {
-    fn new(mesh: &str, metrics: &Arc<Metrics>) -> Self {
+    fn new(mesh: &str, pipe: Identity, metrics: &Arc<Metrics>) -> Self {
         Self {
             denials: Denials::new(mesh.to_owned(), Arc::clone(metrics)),
+            sinks: Sinks::new(pipe, metrics),
             metrics: Arc::clone(metrics),
-            warnings: Dropped::ALL.map(|dropped| (dropped, RateLimit::new(1, BETWEEN_WARNINGS))),
+            warnings: BTreeMap::new(),
         }
     }
 
@@ -127,19 +147,37 @@ impl Targets {
         };
         match entry {
             Ok(Entry::Refusal(refusal)) => self.denials.take(&refusal, now),
-            Err(dropped) => self.drop(dropped, now),
+            Ok(Entry::Text(Text { target, text })) => {
+                if let Err(dropped) = self.sinks.take(&target, &text, now) {
+                    self.drop(dropped, Some(&target), now);
+                }
+            }
+            Err(dropped) => self.drop(dropped, None, now),
         }
     }
 
-    /// Nothing of the line is said: nobody knows who wrote it.
-    fn drop(&mut self, dropped: Dropped, now: Instant) {
-        self.metrics.count_dropped(dropped);
-        let limits = self.warnings.iter_mut().filter(|(of, _)| *of == dropped);
-        for since in limits.filter_map(|(_, limit)| limit.pass(now)) {
+    fn due(&self) -> Option<Instant> {
+        self.denials.due().into_iter().chain(self.sinks.due()).min()
+    }
+
+    fn say_held_back(&mut self, now: Instant) {
+        if self.denials.due().is_some_and(|due| due <= now) {
+            self.denials.say_held_back();
+        }
+        self.sinks.say_held_back(now);
+    }
+
+    /// Nothing of the line is said but its target, which the control plane has chosen: nobody knows who wrote the rest.
+    fn drop(&mut self, dropped: Dropped, target: Option<&str>, now: Instant) {
+        self.metrics.count_dropped(dropped, 1);
+        let limit = self.warnings.entry(dropped).or_insert_with(|| RateLimit::new(1, BETWEEN_WARNINGS));
+        if let Some(since) = limit.pass(now) {
             warn!(
                 reason = dropped.reason(),
+                to = target.map(|target| printable(target, LONGEST_TARGET)),
                 suppressed = (since > 0).then_some(since),
-                "a line of the access log was dropped"
+                "a line of the access log was dropped: {}",
+                dropped.explanation()
             );
         }
     }

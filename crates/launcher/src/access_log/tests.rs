@@ -3,7 +3,8 @@ use super::*;
 /// What is counted after these bytes.
 fn counted(bytes: &[u8]) -> Vec<String> {
     let metrics = Arc::new(Metrics::new());
-    let mut targets = Targets::new("default", &metrics);
+    let pipe = Identity::of("/dev/null").expect("it is there");
+    let mut targets = Targets::new("default", pipe, &metrics);
     let mut lines = Lines::default();
     lines.take(bytes, |line| targets.take(&line, Instant::now()));
     let printed = metrics.print().expect("it prints");
@@ -39,14 +40,14 @@ fn what_a_strangers_certificate_says_is_no_line_and_no_target() {
     }
 }
 
-/// If Envoy did not escape, as in a text log: nothing is believed that follows.
+/// If Envoy did not escape, as in a text log: nothing is believed that is not a whole entry.
 #[test]
 fn a_line_that_is_broken_by_a_name_is_dropped() {
-    let text = b"spiffe://default/web\nfile:/tmp/owned;x\n{\"target\":\"file:/tmp/owned\",\"text\":\"x\"}\n";
+    let text = b"spiffe://default/web\nfile:/tmp/owned;x\n{\"target\":\"file:/tmp/owned\",\"text\":\"x\"}\n{\"target\":\"x\"}\n";
     assert_eq!(
         counted(text),
         [
-            r#"kuma_dp_access_log_lines_dropped_total{reason="malformed"} 2"#,
+            r#"kuma_dp_access_log_lines_dropped_total{reason="malformed"} 3"#,
             r#"kuma_dp_access_log_lines_dropped_total{reason="unknown_target"} 1"#,
         ]
     );

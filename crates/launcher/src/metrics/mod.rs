@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     denied: Family<Denied, Counter>,
     lines_dropped: Family<Reason, Counter>,
+    lines_delivered: Counter,
 }
 
 impl Metrics {
@@ -42,18 +43,28 @@ impl Metrics {
         registry.register("denied", "Calls that Envoy refused", denied.clone());
         registry.register(
             "access_log_lines_dropped",
-            "Lines of the access log that could not be used",
+            "Lines of the access log that could not be used or delivered",
             lines_dropped.clone(),
         );
-        Self { registry, denied, lines_dropped }
+        let lines_delivered = Counter::default();
+        registry.register(
+            "access_log_lines",
+            "Lines of TrafficLogs that were written to files and collectors",
+            lines_delivered.clone(),
+        );
+        Self { registry, denied, lines_dropped, lines_delivered }
     }
 
     pub(crate) fn count_denied(&self, denied: &Denied) {
         self.denied.get_or_create(denied).inc();
     }
 
-    pub(crate) fn count_dropped(&self, dropped: Dropped) {
-        self.lines_dropped.get_or_create(&Reason { reason: dropped.reason() }).inc();
+    pub(crate) fn count_dropped(&self, dropped: Dropped, lines: usize) {
+        self.lines_dropped.get_or_create(&Reason { reason: dropped.reason() }).inc_by(lines as u64);
+    }
+
+    pub(crate) fn count_delivered(&self, lines: usize) {
+        self.lines_delivered.inc_by(lines as u64);
     }
 
     /// In the OpenMetrics text format.

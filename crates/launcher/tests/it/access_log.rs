@@ -15,23 +15,30 @@ use crate::metrics::until_counted;
 const FAILED: &str = "TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED";
 
 /// A kuma-dp with its Envoy, and the pipe between them.
-struct Mesh {
-    home: Home,
-    kuma_dp: Running,
+pub(crate) struct Mesh {
+    pub(crate) home: Home,
+    pub(crate) kuma_dp: Running,
 }
 
 impl Mesh {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// `change`: what is different about how kuma-dp is started.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let ca = Ca::new();
         let home = Home::new(&ca.pin());
         let control_plane = FakeControlPlane::http(&ca, None).await;
-        let mut kuma_dp = Running::start(home.run(&control_plane.url));
+        let mut command = home.run(&control_plane.url);
+        change(&mut command);
+        let mut kuma_dp = Running::start(command);
         kuma_dp.envoy().await;
         Self { home, kuma_dp }
     }
 
     /// Writes as Envoy does: another process, which opens the pipe for writing.
-    async fn write(&self, line: &str) {
+    pub(crate) async fn write(&self, line: &str) {
         let mut shell = Command::new("/bin/sh");
         shell
             .args(["-c", r#"printf '%s\n' "$1" > "$2""#, "sh", line])
@@ -39,12 +46,12 @@ impl Mesh {
         assert!(shell.status().await.expect("there is a shell").success());
     }
 
-    async fn until_counted(&self, line: &str) {
+    pub(crate) async fn until_counted(&self, line: &str) {
         until_counted(&self.home.path("config/metrics.sock"), line).await;
     }
 
     /// The next line with this message, as its fields.
-    async fn logged(&mut self, message: &str) -> Value {
+    pub(crate) async fn logged(&mut self, message: &str) -> Value {
         serde_json::from_str(&self.kuma_dp.line(message).await).expect("not on a terminal, a line is JSON")
     }
 }
@@ -113,7 +120,7 @@ async fn a_line_break_in_a_strangers_certificate_writes_nothing_anywhere() {
 #[tokio::test]
 async fn what_is_no_entry_is_dropped_counted_and_warned_about_once() {
     let mut mesh = Mesh::start().await;
-    for line in ["garbage", "more garbage", r#"{"target":"file:/tmp/x","text":"x"}"#, &"x".repeat(70_000)] {
+    for line in ["garbage", "more garbage", r#"{"target":"udp:/tmp/x","text":"x"}"#, &"x".repeat(70_000)] {
         mesh.write(line).await;
     }
     for (reason, count) in [("malformed", 2), ("unknown_target", 1), ("too_long", 1)] {
@@ -169,7 +176,7 @@ async fn what_envoy_writes_last_is_still_read() {
 
 impl Mesh {
     /// Ends it in a hurry. All that it has logged.
-    async fn end(self) -> String {
+    pub(crate) async fn end(self) -> String {
         self.kuma_dp.signal(Signal::SIGTERM);
         self.kuma_dp.signal(Signal::SIGTERM);
         let (status, stderr) = self.kuma_dp.end().await;

@@ -1,5 +1,11 @@
 //! How it ends: drained, in a hurry, or because Envoy did. The status is Envoy's.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Stdio;
+
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 
 use crate::fake_admin::FakeAdmin;
@@ -7,10 +13,10 @@ use crate::fake_control_plane::{Ca, FakeControlPlane};
 use crate::kuma_dp::{Home, Running};
 
 /// A kuma-dp whose Envoy is ready and has one connection.
-async fn start(home: &Home, ca: &Ca, arguments: &[&str]) -> (Running, FakeAdmin) {
+async fn start(home: &Home, ca: &Ca, arguments: &[&str], stdin: impl Into<Stdio>) -> (Running, FakeAdmin) {
     let control_plane = FakeControlPlane::http(ca, None).await;
     let mut command = home.run(&control_plane.url);
-    command.args(arguments);
+    command.args(arguments).stdin(stdin);
     let mut kuma_dp = Running::start(command);
     kuma_dp.envoy().await;
     let admin = FakeAdmin::listen(&home.path("config/admin.sock"));
@@ -18,12 +24,29 @@ async fn start(home: &Home, ca: &Ca, arguments: &[&str]) -> (Running, FakeAdmin)
     (kuma_dp, admin)
 }
 
+/// A terminal, and the window that it is in: when that is closed, the terminal hangs up.
+fn terminal() -> (PtyMaster, File) {
+    // No other process of the tests may inherit it, or nothing would hang up.
+    let window =
+        posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("there are terminals");
+    grantpt(&window).expect("it is ours");
+    unlockpt(&window).expect("it is ours");
+    let name = ptsname_r(&window).expect("it has a name");
+    let mut options = File::options();
+    let terminal = options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(name);
+    (window, terminal.expect("it is unlocked"))
+}
+
 #[tokio::test]
 async fn a_signal_drains_envoy_until_its_last_connection_is_gone() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let ca = Ca::new();
         let home = Home::new(&ca.pin());
-        let (kuma_dp, mut admin) = start(&home, &ca, &["--drain-time", "1h"]).await;
+        let (window, terminal) = terminal();
+        let (kuma_dp, mut admin) = start(&home, &ca, &["--drain-time", "1h"], terminal).await;
+        if signal == Signal::SIGHUP {
+            drop(window);
+        }
         kuma_dp.signal(signal);
         assert_eq!(admin.asked().await, "POST /healthcheck/fail");
         assert_eq!(admin.asked().await, "POST /drain_listeners?graceful&skip_exit");
@@ -42,7 +65,7 @@ async fn a_signal_drains_envoy_until_its_last_connection_is_gone() {
 async fn not_longer_than_the_drain_time() {
     let ca = Ca::new();
     let home = Home::new(&ca.pin());
-    let (kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "100ms"]).await;
+    let (kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "100ms"], Stdio::null()).await;
     kuma_dp.signal(Signal::SIGTERM);
     let (status, stderr) = kuma_dp.end().await;
     assert_eq!(status.code(), Some(0), "{stderr}");
@@ -53,7 +76,7 @@ async fn not_longer_than_the_drain_time() {
 async fn a_second_signal_skips_the_drain() {
     let ca = Ca::new();
     let home = Home::new(&ca.pin());
-    let (mut kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "1h"]).await;
+    let (mut kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "1h"], Stdio::null()).await;
     kuma_dp.signal(Signal::SIGTERM);
     kuma_dp.line("draining Envoy").await;
     kuma_dp.signal(Signal::SIGINT);
@@ -62,11 +85,32 @@ async fn a_second_signal_skips_the_drain() {
     assert!(stderr.contains("the drain is skipped"), "{stderr}");
 }
 
+/// Fault: a daemon that dies of the signal by which log files are rotated.
+#[tokio::test]
+async fn a_hangup_ends_nothing_while_the_terminal_is_there_or_if_there_never_was_one() {
+    let (_window, terminal) = terminal();
+    for stdin in [Stdio::null(), Stdio::from(terminal)] {
+        let ca = Ca::new();
+        let home = Home::new(&ca.pin());
+        let (mut kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "1h"], stdin).await;
+        for _ in 0..2 {
+            kuma_dp.signal(Signal::SIGHUP);
+            kuma_dp.line("the files of the access log are opened anew").await;
+        }
+        assert!(!home.path("terminated").exists(), "Envoy was told to end");
+        kuma_dp.signal(Signal::SIGTERM);
+        kuma_dp.line("draining Envoy").await;
+        kuma_dp.signal(Signal::SIGTERM);
+        let (status, stderr) = kuma_dp.end().await;
+        assert!(status.success() && !stderr.contains("SIGHUP"), "{status}: {stderr}");
+    }
+}
+
 #[tokio::test]
 async fn an_envoy_that_crashes_gives_its_status() {
     let ca = Ca::new();
     let home = Home::new(&ca.pin());
-    let (kuma_dp, _admin) = start(&home, &ca, &[]).await;
+    let (kuma_dp, _admin) = start(&home, &ca, &[], Stdio::null()).await;
     let _folder = home.crash_envoy();
     let (status, stderr) = kuma_dp.end().await;
     assert_eq!(status.code(), Some(7), "{stderr}");
