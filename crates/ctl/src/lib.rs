@@ -8,6 +8,7 @@
 //! - one file a command in `commands`, its flags and its help beside what it does;
 //! - `configuration` (pure) and `config_file`: which control plane commands speak to;
 //! - `client` over `http`: requests, and the forms in which they fail;
+//! - `transparent_proxy`: rules of iptables, for the one command that is about this machine;
 //! - `document` over `template` and `yaml`: what `apply` is given; `output` and `table`: what is shown.
 //!
 //! Clock, home folder and standard streams are arguments ([`Surroundings`]); only `main` asks the process for them. The
@@ -24,6 +25,8 @@ mod configuration;
 mod client;
 mod http;
 mod token_server;
+
+mod transparent_proxy;
 
 mod document;
 #[doc(hidden)]

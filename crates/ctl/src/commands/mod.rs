@@ -9,6 +9,7 @@ mod get;
 mod inspect;
 mod inspect_dataplane;
 mod inspect_mesh_cas;
+mod install;
 mod revoke;
 mod rotate;
 mod rotate_mesh_ca;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Rotate(rotate::RotateCommand),
     #[command(subcommand)]
+    Install(install::InstallCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     Version(version::VersionArgs),
     Completion(completion::CompletionArgs),
@@ -53,16 +56,19 @@ pub struct UsageError(String);
 
 /// Does what the command line asks for.
 ///
-/// Everything but `completion`, which shells run at their start, reads the configuration, and so makes it on first use.
+/// Everything but `completion`, which shells run at their start, and `install`, which is about this machine, reads the
+/// configuration, and so makes it on first use.
 ///
 /// # Errors
 ///
 /// [`UsageError`] for a wrong command line. Anything else is meant to be shown with its causes (`{:#}`).
 pub async fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> anyhow::Result<()> {
     let Cli { root, command } = cli;
-    if let Command::Completion(args) = command {
-        return completion::run(&args, surroundings);
-    }
+    let command = match command {
+        Command::Completion(args) => return completion::run(&args, surroundings),
+        Command::Install(command) => return install::run(&command, surroundings),
+        command => command,
+    };
     let mut file = ConfigFile::open(root.config_file.as_deref(), surroundings.home.as_deref())?;
     let configuration = &file.configuration;
     match command {
@@ -81,6 +87,7 @@ pub async fn run(cli: Cli, surroundings: &mut Surroundings<'_>) -> anyhow::Resul
         }
         Command::Config(command) => config::run(&command, &mut file, surroundings).await,
         Command::Version(args) => version::run(&args, surroundings),
+        Command::Install(command) => install::run(&command, surroundings),
         Command::Completion(args) => completion::run(&args, surroundings),
     }
 }
