@@ -32,12 +32,12 @@ pub struct Resource {
     pub(crate) chunk: Bytes,
     /// Where in it the `DiscoveryResponse.resources` field begins, that of the state-of-the-world protocol.
     any_at: usize,
+    travels_alone: bool,
+    /// Of a cluster: where other than under its own name its endpoints are asked for.
+    endpoints_name: Option<Arc<str>>,
 }
 
 /// All that one client should have as of now. Immutable; compared by versions.
-///
-/// A cluster whose endpoints come by EDS asks for them under its own name (it sets no `service_name`): that is how a
-/// session knows, without decoding anything, whose endpoints have to follow a cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Sorted by name, each name once; indexed by type.
@@ -80,7 +80,34 @@ impl Resource {
     /// `message` is the encoded protobuf message of that type.
     pub fn new(resource_type: ResourceType, name: Arc<str>, version: Arc<str>, message: &[u8]) -> Self {
         let (chunk, any_at) = encoding::resource(&name, &version, resource_type.type_url(), message);
-        Self { resource_type, name, version, chunk, any_at }
+        Self { resource_type, name, version, chunk, any_at, travels_alone: false, endpoints_name: None }
+    }
+
+    /// For what is not of our making, so that only the client can say whether it is any good: it shares no response with
+    /// anything else. A refusal then names it alone, and the rest is taken. Envoy applies the good resources of a
+    /// response that it refuses, but does not say that it has them when it comes back, so that in bad company they could
+    /// not be taken from it again.
+    ///
+    /// Clusters and listeners of the state-of-the-world protocol are always said as the whole set, and travel together.
+    #[must_use]
+    pub fn travelling_alone(self) -> Self {
+        Self { travels_alone: true, ..self }
+    }
+
+    /// Of a cluster that asks for its endpoints under another name than its own (`eds_cluster_config.service_name`). That
+    /// is how a session knows, without decoding anything, whose endpoints have to follow a cluster.
+    #[must_use]
+    pub fn with_endpoints_named(self, name: Arc<str>) -> Self {
+        Self { endpoints_name: Some(name), ..self }
+    }
+
+    pub(crate) fn travels_alone(&self) -> bool {
+        self.travels_alone
+    }
+
+    /// Of a cluster: the name under which its endpoints are asked for, if they are.
+    pub(crate) fn endpoints_name(&self) -> &Arc<str> {
+        self.endpoints_name.as_ref().unwrap_or(&self.name)
     }
 
     /// The part of the chunk that is the resource in the state-of-the-world protocol.

@@ -6,12 +6,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::{Protocol, rejected::Rejected, report::ResourceReport};
+use super::{Protocol, portion::Portion, rejected::Rejected, report::ResourceReport};
 use crate::{Resource, ResourceType, Snapshot};
-
-/// The types that the client asked for, in make-before-break order.
-#[derive(Default)]
-pub(super) struct Channels([Option<Box<Channel>>; ResourceType::COUNT]);
 
 /// Begins with the client's first request for the type.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about what the client has said")]
@@ -33,6 +29,8 @@ pub(super) struct Channel {
     pub(super) pending: BTreeMap<Arc<str>, Urgency>,
     /// Sent and not answered, oldest first.
     pub(super) in_flight: VecDeque<Sent>,
+    /// Whether the last response went out before a resource that travels alone and was due, too.
+    pub(super) has_overtaken: bool,
     pub(super) rejected: Option<Box<Rejected>>,
     /// State of the world only: the version that the client brought from an earlier stream, and when it said so.
     pub(super) offered: Option<(String, SystemTime)>,
@@ -64,6 +62,14 @@ impl Held {
             Self::Sent(resource) => &resource.version,
         }
     }
+
+    /// Unknown of what it has from an earlier stream.
+    pub(super) fn resource(&self) -> Option<&Arc<Resource>> {
+        match self {
+            Self::Told(_) => None,
+            Self::Sent(resource) => Some(resource),
+        }
+    }
 }
 
 /// Why something has to be said of a name.
@@ -93,42 +99,8 @@ pub(super) struct Sent {
     pub(super) removed: Vec<Arc<str>>,
 }
 
-impl Sent {
-    pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.resources.iter().map(|(name, _)| name.clone()).collect()
-    }
-}
-
-impl Channels {
-    pub(super) fn get(&self, resource_type: ResourceType) -> Option<&Channel> {
-        self.0[resource_type.index()].as_deref()
-    }
-
-    pub(super) fn get_mut(&mut self, resource_type: ResourceType) -> Option<&mut Channel> {
-        self.0[resource_type.index()].as_deref_mut()
-    }
-
-    pub(super) fn open(
-        &mut self,
-        protocol: Protocol,
-        resource_type: ResourceType,
-        now: Instant,
-    ) -> &mut Channel {
-        self.0[resource_type.index()].insert(Box::new(Channel::new(protocol, resource_type, now)))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ResourceType, &Channel)> {
-        ResourceType::ALL.into_iter().zip(&self.0).filter_map(|(it, channel)| Some((it, channel.as_deref()?)))
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ResourceType, &mut Channel)> {
-        let channels = ResourceType::ALL.into_iter().zip(&mut self.0);
-        channels.filter_map(|(it, channel)| Some((it, channel.as_deref_mut()?)))
-    }
-}
-
 impl Channel {
-    fn new(protocol: Protocol, resource_type: ResourceType, now: Instant) -> Self {
+    pub(super) fn new(protocol: Protocol, resource_type: ResourceType, now: Instant) -> Self {
         Self {
             protocol,
             resource_type,
@@ -140,6 +112,7 @@ impl Channel {
             names: BTreeMap::new(),
             pending: BTreeMap::new(),
             in_flight: VecDeque::new(),
+            has_overtaken: false,
             rejected: None,
             offered: None,
             last_answered: None,
@@ -152,10 +125,6 @@ impl Channel {
 
     pub(super) fn pending(&self) -> impl Iterator<Item = (&Arc<str>, Urgency)> {
         self.pending.iter().map(|(name, urgency)| (name, *urgency))
-    }
-
-    pub(super) fn urgency_of(&self, name: &str) -> Option<Urgency> {
-        self.pending.get(name).copied()
     }
 
     /// Whether a name that was refused has to be said again one day, or is just about to be.
@@ -348,9 +317,10 @@ impl Channel {
     }
 
     /// Notes that a response has gone out.
-    pub(super) fn sent(&mut self, nonce: u64, now: Instant, said: &[(Arc<str>, Action)]) {
+    pub(super) fn sent(&mut self, nonce: u64, now: Instant, portion: &Portion) {
         let mut sent = Sent { nonce, at: now, resources: Vec::new(), removed: Vec::new() };
-        for (name, action) in said {
+        self.has_overtaken = portion.overtakes;
+        for (name, action) in &portion.said {
             self.pending.remove(name);
             match action {
                 Action::Send(resource) => {
@@ -368,6 +338,12 @@ impl Channel {
         }
         self.owes_first_answer = false;
         self.in_flight.push_back(sent);
+    }
+
+    /// Of clusters: the names under which the endpoints of those in an unanswered response are asked for.
+    pub(super) fn endpoints_of(&self, sent: &Sent) -> Vec<Arc<str>> {
+        let held = sent.resources.iter().filter_map(|(name, _)| self.names.get(name)?.held.as_ref());
+        held.filter_map(Held::resource).map(|it| it.endpoints_name().clone()).collect()
     }
 
     fn forget(&mut self, name: &str) {

@@ -3,7 +3,7 @@
 //! Inputs are requests, snapshots and the time; outputs are the responses to send, in order. A session keeps, for each
 //! type that the client asked for, what the client is believed to hold ([`channel`]), and a list of the names about
 //! which something remains to be said. That list is all that is looked at when something happens, so work is
-//! proportional to what changed. [`order`] decides when each of them may go out, [`delta`] and [`state_of_the_world`]
+//! proportional to what changed. [`order`] decides when each of them may go out, [`portion`] which share a response, [`delta`] and [`state_of_the_world`]
 //! read requests of the two protocols, [`answers`] draws the consequences of an answer, and [`rejected`] keeps what was
 //! refused and when to try again.
 //!
@@ -13,8 +13,10 @@
 
 mod answers;
 mod channel;
+mod channels;
 mod delta;
 mod order;
+mod portion;
 mod rejected;
 mod report;
 mod state_of_the_world;
@@ -27,7 +29,8 @@ use std::{
 };
 
 use crate::{Rejection, Resource, ResourceType, SessionStatus, Snapshot};
-use channel::{Channels, Sent};
+use channel::Sent;
+use channels::Channels;
 use rejected::cut;
 
 pub use delta::Request;

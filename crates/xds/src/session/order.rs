@@ -8,15 +8,18 @@
 //! clusters until endpoints and secrets have come, so that waiting would be a deadlock.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     Moment, Response, Session,
-    channel::{Action, Channel, Channels, Sent, Urgency},
+    channel::{Action, Channel, Urgency},
+    channels::Channels,
+    portion::{Due, Portion},
 };
-use crate::{ResourceType, Snapshot};
+use crate::{Resource, ResourceType, Snapshot};
 
 /// How long others wait for the answer to a response.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,22 +70,22 @@ impl Session {
     fn say(&mut self, resource_type: ResourceType, snapshot: &Snapshot, now: Moment) -> Option<Response> {
         let mut turn =
             Turn { channels: &self.channels, snapshot, now: now.monotonic, wake: self.deadline.take() };
-        let said = turn.what_to_say(resource_type);
+        let portion = turn.what_to_say(resource_type);
         self.deadline = turn.wake;
-        let said = said?;
+        let portion = portion?;
 
         self.last_nonce += 1;
         let channel = self.channels.get_mut(resource_type)?;
-        channel.sent(self.last_nonce, now.monotonic, &said);
+        channel.sent(self.last_nonce, now.monotonic, &portion);
         if resource_type == ResourceType::Cluster {
-            let clusters = channel.in_flight.back().map(Sent::names).unwrap_or_default();
-            self.let_endpoints_follow(clusters, Some(snapshot));
+            let endpoints = channel.in_flight.back().map(|it| channel.endpoints_of(it)).unwrap_or_default();
+            self.let_endpoints_follow(endpoints, Some(snapshot));
         }
         self.status.counts.entry(resource_type).or_default().sent += 1;
         self.status.last_update = Some(now.wall);
         self.status_changed = true;
 
-        Some(self.response(resource_type, said))
+        Some(self.response(resource_type, portion.said))
     }
 
     fn response(&self, resource_type: ResourceType, said: Vec<(Arc<str>, Action)>) -> Response {
@@ -93,7 +96,7 @@ impl Session {
             nonce: self.last_nonce,
             resources: whole.map(|it| it.held().cloned().collect()).unwrap_or_default(),
             removed: Vec::new(),
-            state_version: channel.and_then(Channel::state_version),
+            state_version: channel.and_then(|it| it.state_version(&said)),
         };
         for (name, action) in said {
             match action {
@@ -107,10 +110,11 @@ impl Session {
 
     /// Envoy throws away the endpoints of a cluster that it gets anew and waits for them again, even if they are the
     /// same, and the incremental protocol does not ask again. Of a whole set any cluster that was not acknowledged may be
-    /// new to it. A cluster that it has not had before is not subscribed to yet, and its endpoints follow when it asks.
-    fn let_endpoints_follow(&mut self, clusters: Vec<Arc<str>>, snapshot: Option<&Snapshot>) {
+    /// new to it. The endpoints of a cluster that it has not had before are not subscribed to yet, unless another shares
+    /// them, and follow when it asks.
+    fn let_endpoints_follow(&mut self, names: Vec<Arc<str>>, snapshot: Option<&Snapshot>) {
         let Some(endpoints) = self.channels.get_mut(ResourceType::Endpoint) else { return };
-        for name in clusters {
+        for name in names {
             if endpoints.subscribes_to(&name) {
                 endpoints.mark(name, Urgency::Asked, snapshot);
             }
@@ -119,8 +123,8 @@ impl Session {
 
     /// A client that comes back asks for endpoints before it hears of the clusters that are on their way to it.
     pub(super) fn let_endpoints_follow_what_is_under_way(&mut self) {
-        let clusters = self.channels.get(ResourceType::Cluster);
-        let under_way = clusters.into_iter().flat_map(|it| &it.in_flight).flat_map(Sent::names).collect();
+        let Some(clusters) = self.channels.get(ResourceType::Cluster) else { return };
+        let under_way = clusters.in_flight.iter().flat_map(|it| clusters.endpoints_of(it)).collect();
         let snapshot = self.snapshot.clone();
         self.let_endpoints_follow(under_way, snapshot.as_deref());
     }
@@ -128,20 +132,20 @@ impl Session {
 
 impl Turn<'_> {
     /// The content of the next response of a type, if one may go out now.
-    fn what_to_say(&mut self, resource_type: ResourceType) -> Option<Vec<(Arc<str>, Action)>> {
+    fn what_to_say(&mut self, resource_type: ResourceType) -> Option<Portion> {
         let channel = self.channels.get(resource_type)?;
-        let said = self.due(resource_type, channel);
+        let portion = self.due(resource_type, channel).next_portion(channel);
         let first = channel.owes_first_answer && !self.first_answer_waits(resource_type, channel);
-        ((!said.is_empty() || first) && self.may_send(resource_type, channel)).then_some(said)
+        ((!portion.said.is_empty() || first) && self.may_send(resource_type, channel)).then_some(portion)
     }
 
-    fn due(&mut self, resource_type: ResourceType, channel: &Channel) -> Vec<(Arc<str>, Action)> {
-        let (mut may_send, mut may_remove) = (None, None);
-        let (mut due, mut refused) = (Vec::new(), Vec::new());
+    fn due(&mut self, resource_type: ResourceType, channel: &Channel) -> Due {
+        let (mut may_send, mut may_remove, mut follow_clusters) = (None, None, None);
+        let mut due = Due::default();
         for (name, urgency) in channel.pending() {
             let Some(action) = channel.action(name, urgency, self.snapshot) else { continue };
             if urgency == Urgency::Refused {
-                refused.push((name.clone(), action));
+                due.add(name.clone(), urgency, action);
                 continue;
             }
             // A set that leaves out what is still to come would take it away.
@@ -153,16 +157,10 @@ impl Turn<'_> {
                 };
             let too_early = resource_type == ResourceType::Endpoint
                 && urgency == Urgency::Changed
-                && self.cluster_comes_first(name);
+                && follow_clusters.get_or_insert_with(|| self.endpoints_of_clusters_to_come()).contains(name);
             if its_turn && !too_early {
-                due.push((name.clone(), action));
+                due.add(name.clone(), urgency, action);
             }
-        }
-        if channel.is_whole() && !due.is_empty() {
-            due.append(&mut refused); // They are in it anyway.
-        } else if due.is_empty() && channel.in_flight.is_empty() {
-            let together = if channel.is_whole() { refused.len() } else { 1 };
-            due.extend(refused.into_iter().take(together));
         }
         due
     }
@@ -214,11 +212,9 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether a newer state of that cluster is about to go out, after which its endpoints have to be sent anyway.
-    fn cluster_comes_first(&self, name: &Arc<str>) -> bool {
-        self.clusters_about_to_go().is_some_and(|clusters| {
-            clusters.urgency_of(name).is_some_and(|urgency| self.adds(clusters, name, urgency))
-        })
+    /// The names of endpoints that have to be sent anyway, after a newer state of their cluster.
+    fn endpoints_of_clusters_to_come(&self) -> BTreeSet<Arc<str>> {
+        self.clusters_to_come().map(|it| it.endpoints_name().clone()).collect()
     }
 
     /// What refers to clusters waits until they are there and warm, which their answer says. Envoy closes connections to
@@ -230,9 +226,7 @@ impl Turn<'_> {
         if self.channels.get(ResourceType::Cluster).is_none() {
             return self.clusters_may_be_asked_for();
         }
-        let adds = self.clusters_about_to_go().is_some_and(|clusters| {
-            clusters.pending().any(|(name, urgency)| self.adds(clusters, name, urgency))
-        });
+        let adds = self.clusters_to_come().next().is_some();
         adds || self.waits_for_answer(ResourceType::Cluster)
     }
 
@@ -242,9 +236,18 @@ impl Turn<'_> {
         came_with_some && opened.is_some_and(|opened| self.is_before(opened + PATIENCE))
     }
 
-    /// The clusters, unless so many are unanswered that no more go out.
-    fn clusters_about_to_go(&self) -> Option<&Channel> {
-        self.channels.get(ResourceType::Cluster).filter(|it| it.in_flight.len() < CLUSTERS_IN_FLIGHT_MAX)
+    /// The new and changed clusters that are about to go out: none if so many are unanswered that no more do, and none that
+    /// was refused, which is offered again only when nothing is unanswered. One that warms for ever would hold back all.
+    fn clusters_to_come(&self) -> impl Iterator<Item = Arc<Resource>> {
+        let clusters = self.channels.get(ResourceType::Cluster);
+        let clusters = clusters.filter(|it| it.in_flight.len() < CLUSTERS_IN_FLIGHT_MAX);
+        clusters.into_iter().flat_map(|clusters| {
+            let anew = clusters.pending().filter(|(_, urgency)| *urgency != Urgency::Refused);
+            anew.filter_map(|(name, urgency)| match clusters.action(name, urgency, self.snapshot)? {
+                Action::Send(resource) => Some(resource),
+                Action::Remove => None,
+            })
+        })
     }
 
     fn adds(&self, channel: &Channel, name: &Arc<str>, urgency: Urgency) -> bool {

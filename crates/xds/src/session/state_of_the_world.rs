@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
     Moment, Protocol, Response, Session,
-    channel::{Channel, Held, Urgency},
+    channel::{Action, Channel, Held, Urgency},
     delta::{WILDCARD, shared},
 };
 use crate::{Resource, ResourceType, Snapshot};
@@ -169,17 +169,18 @@ impl Channel {
         }
     }
 
-    /// The version of all that the client has of the type, where there are such versions.
-    pub(super) fn state_version(&self) -> Option<String> {
-        (self.protocol == Protocol::StateOfTheWorld).then(|| version(self.held()))
+    /// The version of all that the client has of the type once it has taken a response with this, where there are such
+    /// versions. Who comes back with it has not what it refused before and is not offered again.
+    pub(super) fn state_version(&self, said: &[(Arc<str>, Action)]) -> Option<String> {
+        let is_refused = |name: &str| self.rejected.as_ref().is_some_and(|it| it.contains(name));
+        let is_said = |name: &str| self.is_whole() || said.iter().any(|(it, _)| **it == *name);
+        let is_taken = |it: &&Arc<Resource>| !is_refused(&it.name) || is_said(&it.name);
+        (self.protocol == Protocol::StateOfTheWorld).then(|| version(self.held().filter(is_taken)))
     }
 
     /// Everything that the client has from this server once it has processed all that was sent, by name.
     pub(super) fn held(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.names.values().filter_map(|it| match it.held.as_ref()? {
-            Held::Sent(resource) => Some(resource),
-            Held::Told(_) => None,
-        })
+        self.names.values().filter_map(|it| it.held.as_ref()?.resource())
     }
 
     /// Names and versions of what may be new to the client in a set in which this was said: that, and all that it has not

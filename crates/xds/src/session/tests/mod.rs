@@ -1,6 +1,8 @@
 //! The rules, one test each, as conversations; and thousands of random conversations.
 
+mod alone;
 mod answers;
+mod endpoints;
 mod order;
 mod recorded;
 mod rejections;

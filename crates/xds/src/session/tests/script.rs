@@ -5,6 +5,7 @@
 //! | line | meaning |
 //! | --- | --- |
 //! | `push cds a@1 b@2, eds a@1` | the latest snapshot, all of it; tags count from 1 |
+//! | `push cds a@1! b@2:e` | ... with one that travels alone, and one whose endpoints are asked for as `e` |
 //! | `> eds +a -b` | a request: subscribe, unsubscribe |
 //! | `> cds =a@1` | ... with an initial version |
 //! | `> cds ack 3`, `> cds nack 3` | ... with a nonce, and an error |
@@ -133,8 +134,18 @@ pub(super) fn now() -> Moment {
     Moment { monotonic: Instant::now(), wall: SystemTime::UNIX_EPOCH }
 }
 
-pub(super) fn resource(resource_type: ResourceType, name: &str, version: &str) -> Arc<Resource> {
-    Arc::new(Resource::new(resource_type, Arc::from(name), Arc::from(version), b""))
+/// `version!` travels alone, and `version:name` has its endpoints under that name.
+fn resource(resource_type: ResourceType, name: &str, version: &str) -> Arc<Resource> {
+    let (version, alone) = version.strip_suffix('!').map_or((version, false), |it| (it, true));
+    let (version, endpoints) = version.split_once(':').map_or((version, None), |(it, name)| (it, Some(name)));
+    let mut resource = Resource::new(resource_type, Arc::from(name), Arc::from(version), b"");
+    if alone {
+        resource = resource.travelling_alone();
+    }
+    if let Some(endpoints) = endpoints {
+        resource = resource.with_endpoints_named(Arc::from(endpoints));
+    }
+    Arc::new(resource)
 }
 
 fn print(response: &Response) -> String {

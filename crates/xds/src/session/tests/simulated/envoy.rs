@@ -2,13 +2,14 @@
 //!
 //! It subscribes to the endpoints and secrets of clusters, and to the extensions and routes of listeners, as it gets
 //! them; it withholds its answers about clusters while one of them warms; it asks for listeners once all are warm; of a
-//! response that it refuses it applies what is good and records nothing; and it comes back with what it recorded.
+//! response that it refuses it applies what is good and records nothing; it refuses a listener that names a cluster which
+//! is not there; and it comes back with what it recorded.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     words::{Said, Words},
-    world::{is_bad, references},
+    world::{KEPT, endpoints_of, is_bad, references},
 };
 use crate::{Protocol, ResourceType, Response};
 
@@ -19,6 +20,8 @@ pub(super) struct Envoy {
     /// What it has taken of responses that it has acknowledged.
     recorded: BTreeMap<ResourceType, BTreeMap<String, String>>,
     subscribed: BTreeMap<ResourceType, BTreeSet<String>>,
+    /// How many resources it has refused.
+    pub(super) refused: usize,
     /// Clusters that wait for endpoints.
     without_endpoints: BTreeSet<String>,
     has_asked_for_listeners: bool,
@@ -41,6 +44,7 @@ impl Envoy {
             applied: BTreeMap::new(),
             recorded: BTreeMap::new(),
             subscribed: BTreeMap::new(),
+            refused: 0,
             without_endpoints: BTreeSet::new(),
             has_asked_for_listeners: false,
             withheld: Vec::new(),
@@ -96,7 +100,7 @@ impl Envoy {
         let has_secret = |name: &String| secrets.is_some_and(|it| it.contains_key(name));
         let clusters = self.applied.get(&ResourceType::Cluster).into_iter().flatten();
         self.without_endpoints.is_empty()
-            && clusters.flat_map(|(_, version)| references(version)).all(|it| has_secret(&it))
+            && clusters.flat_map(|(_, version)| secrets_of(version)).all(|it| has_secret(&it))
     }
 
     /// Takes a response, or refuses it: what is bad, and what `is_refused` says.
@@ -104,8 +108,16 @@ impl Envoy {
         let resource_type = response.resource_type;
         let mut good = Vec::new();
         for resource in &response.resources {
-            if !is_bad(&resource.version) && !is_refused() {
-                good.push((resource.name.to_string(), resource.version.to_string()));
+            let (name, version) = (resource.name.to_string(), resource.version.to_string());
+            let cannot_be = is_bad(&version) || self.names_a_missing_cluster(resource_type, &version);
+            if !cannot_be && !is_refused() {
+                good.push((name, version));
+                continue;
+            }
+            self.refused += 1;
+            if resource_type == ResourceType::Endpoint {
+                // It goes on with those that it has.
+                self.let_warm(&name);
             }
         }
         let complete = good.len() == response.resources.len();
@@ -150,6 +162,11 @@ impl Envoy {
         }
     }
 
+    pub(super) fn names_a_missing_cluster(&self, resource_type: ResourceType, version: &str) -> bool {
+        let is_missing = |name: &str| self.applied(ResourceType::Cluster, name).is_none();
+        resource_type == ResourceType::Listener && clusters_of(version).any(|it| is_missing(&it))
+    }
+
     fn removed_by(&self, response: &Response) -> Vec<String> {
         if !self.words.are_whole_of(response.resource_type) {
             return response.removed.iter().map(ToString::to_string).collect();
@@ -166,9 +183,7 @@ impl Envoy {
             }
             // Of what it has meanwhile lost its interest in.
             _ if !resource_type.has_wildcard() && !self.is_subscribed(resource_type, name) => return,
-            ResourceType::Endpoint => {
-                self.without_endpoints.remove(name);
-            }
+            ResourceType::Endpoint => self.let_warm(name),
             ResourceType::Extension | ResourceType::Route if self.applied(resource_type, name).is_some() => {
                 self.check_use(name, version);
             }
@@ -179,8 +194,7 @@ impl Envoy {
 
     fn remove(&mut self, resource_type: ResourceType, name: &str) {
         if resource_type == ResourceType::Endpoint {
-            // It goes on with those that it has.
-            self.without_endpoints.remove(name);
+            self.let_warm(name);
             return;
         }
         self.applied.entry(resource_type).or_default().remove(name);
@@ -191,8 +205,18 @@ impl Envoy {
         self.removed.push((resource_type, name.to_owned()));
     }
 
+    /// The clusters that wait for these endpoints.
+    fn let_warm(&mut self, endpoints: &str) {
+        let clusters = self.applied.get(&ResourceType::Cluster).into_iter().flatten();
+        for (cluster, version) in clusters {
+            if endpoints_of(cluster, version) == endpoints {
+                self.without_endpoints.remove(cluster);
+            }
+        }
+    }
+
     fn check_use(&mut self, name: &str, version: &str) {
-        for cluster in references(version) {
+        for cluster in clusters_of(version) {
             if self.without_endpoints.contains(&cluster)
                 || self.applied(ResourceType::Cluster, &cluster).is_none()
             {
@@ -202,7 +226,7 @@ impl Envoy {
     }
 
     fn check_loss(&mut self, cluster: &str) {
-        for resource_type in [ResourceType::Extension, ResourceType::Route] {
+        for resource_type in [ResourceType::Listener, ResourceType::Extension, ResourceType::Route] {
             for (name, version) in self.applied.get(&resource_type).into_iter().flatten() {
                 if references(version).iter().any(|it| it == cluster) {
                     self.breaks.push(format!("{name}@{version} lost {cluster}"));
@@ -222,13 +246,15 @@ impl Envoy {
     /// Subscribes to what its clusters and listeners refer to now, and to nothing else.
     fn resubscribe(&mut self, clusters_warm_again: bool) {
         let of = |it| self.applied.get(&it).into_iter().flatten();
-        let clusters: BTreeSet<_> = of(ResourceType::Cluster).map(|(name, _)| name.clone()).collect();
-        let secrets = of(ResourceType::Cluster).flat_map(|(_, version)| references(version)).collect();
+        let endpoints =
+            of(ResourceType::Cluster).map(|(name, version)| endpoints_of(name, version)).collect();
+        let secrets = of(ResourceType::Cluster).flat_map(|(_, version)| secrets_of(version)).collect();
         let (extensions, routes) = of(ResourceType::Listener)
             .flat_map(|(_, version)| references(version))
+            .filter(|it| it.starts_with(['x', 'r']))
             .partition::<BTreeSet<_>, _>(|it| it.starts_with('x'));
         for (resource_type, wanted) in [
-            (ResourceType::Endpoint, &clusters),
+            (ResourceType::Endpoint, &endpoints),
             (ResourceType::Secret, &secrets),
             (ResourceType::Extension, &extensions),
             (ResourceType::Route, &routes),
@@ -246,4 +272,13 @@ impl Envoy {
         let again = warm_again && resource_type == ResourceType::Endpoint;
         self.outbox.extend(self.words.change(resource_type, &had, wanted, again));
     }
+}
+
+fn secrets_of(version: &str) -> impl Iterator<Item = String> {
+    references(version).into_iter().filter(|it| it.starts_with('s'))
+}
+
+/// `kept` is one, too.
+fn clusters_of(version: &str) -> impl Iterator<Item = String> {
+    references(version).into_iter().filter(|it| it.starts_with('c') || it == KEPT)
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{super::order::CLUSTERS_IN_FLIGHT_MAX, script::now};
-use crate::{Moment, Protocol, ResourceType, Response, Session};
+use crate::{Moment, Protocol, Resource, ResourceType, Response, Session};
 use envoy::Envoy;
 use world::{KEPT, World, is_bad};
 
@@ -20,7 +20,9 @@ use world::{KEPT, World, is_bad};
 struct Trouble {
     /// How probable it is that a resource is refused this time.
     refusal: f64,
-    /// How probable it is that a content is refused always.
+    /// How probable it is that a resource travels alone.
+    alone: f64,
+    /// How probable it is that a content is refused always: where some travel alone, the content of one of those.
     bad: f64,
     /// How probable it is that the stream breaks at a step.
     reconnect: f64,
@@ -70,6 +72,31 @@ fn a_conversation_about_bad_content_converges_on_the_rest_and_does_not_repeat_it
     for_each(1000, 120, trouble, Conversation::check_retries);
 }
 
+#[test]
+fn a_quiet_conversation_in_which_some_travel_alone_is_refused_nothing_and_makes_before_it_breaks() {
+    for_each(1000, 80, Trouble { alone: 0.3, ..Trouble::default() }, |conversation| {
+        let envoy = &conversation.envoy;
+        assert!(envoy.breaks.is_empty(), "{conversation}: {:?}", envoy.breaks);
+        assert_eq!(envoy.refused, 0, "{conversation}");
+        conversation.check_silence();
+    });
+}
+
+#[test]
+fn a_conversation_with_refusals_in_which_some_travel_alone_converges() {
+    let trouble = Trouble { alone: 0.3, refusal: 0.1, reconnect: 0.02, slow: true, ..Trouble::default() };
+    for_each(1000, 120, trouble, Conversation::check_silence);
+}
+
+#[test]
+fn a_conversation_in_which_bad_content_travels_alone_converges_on_all_of_the_rest() {
+    let trouble = Trouble { alone: 0.4, bad: 0.3, reconnect: 0.02, slow: true, ..Trouble::default() };
+    for_each(1000, 120, trouble, |conversation| {
+        conversation.check_that_only_the_bad_is_refused();
+        conversation.check_retries();
+    });
+}
+
 /// Has so many conversations of each protocol, of so many steps, and looks at each when it has come to rest.
 fn for_each(seeds: u64, steps: usize, trouble: Trouble, check: impl Fn(&mut Conversation)) {
     for protocol in [Protocol::Delta, Protocol::StateOfTheWorld] {
@@ -95,7 +122,7 @@ impl Conversation {
             seed,
             trouble,
             random: fastrand::Rng::with_seed(seed),
-            world: World::new(seed, trouble.bad),
+            world: World::new(seed, trouble.alone, trouble.bad),
             tag: 0,
             session: Session::new(protocol, seed),
             on_its_way: VecDeque::new(),
@@ -191,6 +218,7 @@ impl Conversation {
     fn send(&mut self, responses: Vec<Response>) {
         self.responses += responses.len();
         for response in responses {
+            self.check_company(&response);
             let unanswered = self.unanswered.entry(response.resource_type).or_default();
             *unanswered += 1;
             let clusters = response.resource_type == ResourceType::Cluster;
@@ -199,6 +227,13 @@ impl Conversation {
             self.on_its_way.push_back(response);
         }
         self.check_status();
+    }
+
+    fn check_company(&self, response: &Response) {
+        let is_whole = response.state_version.is_some() && response.resource_type.has_wildcard();
+        let is_alone = response.resources.len() + response.removed.len() == 1;
+        let may_travel = |it: &Resource| is_whole || is_alone || !it.travels_alone();
+        assert!(response.resources.iter().all(|it| may_travel(it)), "{self}: in company: {response:?}");
     }
 
     fn check_status(&self) {
@@ -263,14 +298,18 @@ impl Conversation {
             let nothing = BTreeMap::new();
             let applied = self.envoy.applied.get(&resource_type).unwrap_or(&nothing);
             let missing = wanted.iter().filter(|(name, it)| {
-                resource_type.has_wildcard() && !is_bad(&it.version) && !applied.contains_key(*name)
+                resource_type.has_wildcard()
+                    && !self.cannot_be_taken(resource_type, &it.version)
+                    && !applied.contains_key(*name)
             });
             differences.extend(
                 missing.map(|(name, it)| format!("{resource_type:?} {name}@{} is missing", it.version)),
             );
             let others = applied.iter().filter(|(name, version)| {
                 let wanted = wanted.get(*name);
-                let equal = wanted.is_some_and(|it| is_bad(&it.version) || *it.version == ***version);
+                let equal = wanted.is_some_and(|it| {
+                    self.cannot_be_taken(resource_type, &it.version) || *it.version == ***version
+                });
                 !self.envoy.orphans.contains(*name) && !equal
             });
             differences.extend(
@@ -278,6 +317,23 @@ impl Conversation {
             );
         }
         differences
+    }
+
+    fn cannot_be_taken(&self, resource_type: ResourceType, version: &str) -> bool {
+        is_bad(version) || self.envoy.names_a_missing_cluster(resource_type, version)
+    }
+
+    /// Nothing is refused for the sake of another, so that nothing is there without anybody knowing. Of a whole set all
+    /// that has not been taken before is named.
+    fn check_that_only_the_bad_is_refused(&self) {
+        if self.protocol == Protocol::StateOfTheWorld {
+            return;
+        }
+        assert!(self.envoy.orphans.is_empty(), "{self}: {:?}", self.envoy.orphans);
+        for (resource_type, rejection) in &self.session.status().rejections {
+            let good = rejection.resources.iter().find(|(_, it)| !self.cannot_be_taken(*resource_type, it));
+            assert_eq!(good, None, "{self}: {resource_type:?}");
+        }
     }
 
     /// Once it has converged nothing is said, however long it takes.
