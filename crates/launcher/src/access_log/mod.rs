@@ -26,6 +26,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::Signal;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
@@ -90,7 +91,11 @@ impl AccessLog {
                 }
             };
             match read {
-                Ok(length) if length > 0 => self.take(&bytes[..length]),
+                Ok(length) if length > 0 => {
+                    self.take(&bytes[..length]);
+                    // However much there is to read, the sinks have their turn before their queues are full.
+                    yield_now().await;
+                }
                 Ok(_) => sleep(PAUSE).await,
                 Err(error) => {
                     error!(%error, "the access log cannot be read; trying again");

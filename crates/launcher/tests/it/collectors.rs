@@ -10,7 +10,6 @@ use tokio::time::timeout;
 
 use crate::access_log::Mesh;
 use crate::kuma_dp::DEADLINE;
-use crate::metrics::metrics_at_socket;
 use crate::traffic_logs::{delivered, dropped, entry, until_reads};
 
 /// No other test listens on it.
@@ -247,15 +246,5 @@ async fn a_collector_that_only_says_nothing_more_gets_the_next_lines_all_the_sam
         // As `nc -l` does when its own input is at its end.
         SockRef::from(connection.get_ref()).shutdown(std::net::Shutdown::Write).expect("it is connected");
         assert_eq!(line(&mut connection).await, format!("{text}\n"));
-    }
-}
-
-impl Mesh {
-    /// How many lines were dropped for that reason.
-    async fn dropped(&self, reason: &str) -> usize {
-        let metrics = metrics_at_socket(&self.home.path("config/metrics.sock")).await;
-        let begin = format!("kuma_dp_access_log_lines_dropped_total{{reason=\"{reason}\"}} ");
-        let count = metrics.lines().find_map(|line| line.strip_prefix(&begin));
-        count.and_then(|count| count.parse().ok()).expect("it is counted from the start")
     }
 }

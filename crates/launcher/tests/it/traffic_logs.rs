@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::access_log::Mesh;
 use crate::kuma_dp::DEADLINE;
+use crate::metrics::metrics_at_socket;
 
 /// How often a file is looked at, which has no event that a test could wait for.
 const PACE: Duration = Duration::from_millis(5);
@@ -44,6 +45,14 @@ impl Mesh {
 
     pub(crate) async fn log(&self, target: &str, text: &str) {
         self.write(&entry(target, text)).await;
+    }
+
+    /// How many lines were dropped for that reason.
+    pub(crate) async fn dropped(&self, reason: &str) -> usize {
+        let metrics = metrics_at_socket(&self.home.path("config/metrics.sock")).await;
+        let begin = format!("kuma_dp_access_log_lines_dropped_total{{reason=\"{reason}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&begin));
+        count.and_then(|count| count.parse().ok()).expect("it is counted from the start")
     }
 
     /// Writes many lines as Envoy does, which waits while the pipe is full.
@@ -150,7 +159,7 @@ async fn a_path_that_cannot_be_written_costs_its_own_lines_and_one_warning() {
         (mesh.file("").1, "name a file"),
         (mesh.file("a-file/access.log").1, "name a file"),
         ("file:/dev/full".to_owned(), "make room"),
-        (format!("file:{}", fifo.display()), "No such device"),
+        (format!("file:{}", fifo.display()), "a pipe that nobody reads"),
     ];
     let mut expected = String::new();
     for round in 0..20 {
@@ -194,6 +203,19 @@ async fn a_path_that_can_be_written_at_last_gets_the_next_lines_and_that_is_said
     let again = mesh.logged("works again").await;
     assert_eq!((&again["level"], &again["to"]), (&json!("info"), &json!(target)), "{again}");
     mesh.until_counted(&delivered(1)).await;
+}
+
+/// However many lines there are to read, their sinks have their turn. On a busy machine some may come too late.
+#[tokio::test]
+async fn a_flood_reaches_a_file_that_takes_it() {
+    const LINES: usize = 20_000;
+    let mesh = Mesh::start().await;
+    mesh.flood((entry("file:/dev/null", &"x".repeat(1000)) + "\n").repeat(LINES)).await;
+    let (path, behind) = mesh.file("behind.log");
+    mesh.log(&behind, "all is read").await;
+    until_reads(&path, "all is read\n").await;
+    let lost = mesh.dropped("backlog").await;
+    assert!(lost < LINES / 2, "{lost} of {LINES} lines are lost");
 }
 
 #[tokio::test]

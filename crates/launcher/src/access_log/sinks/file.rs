@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -64,6 +65,9 @@ fn attempt_on(mut file: LogFile, batch: Option<Batch>) -> (LogFile, Written) {
 fn trouble(error: &io::Error, path: &Path) -> Trouble {
     let folder = path.parent().unwrap_or(path).display();
     let advice = match error.kind() {
+        _ if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
+            "; it is a pipe that nobody reads".to_owned()
+        }
         io::ErrorKind::NotFound => format!("; make the folder {folder}, which kuma-dp does not do by itself"),
         io::ErrorKind::PermissionDenied => format!("; let the user of kuma-dp write it, and into {folder}"),
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {

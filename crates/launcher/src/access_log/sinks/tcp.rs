@@ -77,7 +77,7 @@ pub(super) async fn run(host: String, port: u16, queue: Arc<Queue>, report: Arc<
 }
 
 /// The name is looked up each time: a collector may have moved.
-async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = timeout(DIAL_WITHIN, TcpStream::connect((host, port))).await.map_err(|_| {
         let words = format!("it does not answer within {} s", DIAL_WITHIN.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, words)
