@@ -130,6 +130,8 @@ impl ControlPlane {
             "Dataplane" => format!("/meshes/{}/dataplanes/{}", text("mesh"), text("name")),
             "TrafficRoute" => format!("/meshes/{}/traffic-routes/{}", text("mesh"), text("name")),
             "TrafficPermission" => format!("/meshes/{}/traffic-permissions/{}", text("mesh"), text("name")),
+            "TrafficLog" => format!("/meshes/{}/traffic-logs/{}", text("mesh"), text("name")),
+            "ProxyTemplate" => format!("/meshes/{}/proxytemplates/{}", text("mesh"), text("name")),
             other => bail!("the testbed applies no {other}"),
         };
         let response = self.request(Method::PUT, &path, Some(entity)).await?;

@@ -34,8 +34,7 @@ impl Contents {
         }
         drop(remembered);
         // Encoded outside the lock; of two that do so at once, both get the first one's.
-        let (_, name, version) = content.clone();
-        let fresh = Arc::new(Resource::new(resource_type, name, version, &resource.encode()));
+        let fresh = Arc::new(encoded(resource_type, resource));
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = remembered.by_content.get(&content).and_then(Weak::upgrade) {
             return shared;
@@ -47,4 +46,14 @@ impl Contents {
         }
         fresh
     }
+}
+
+fn encoded(resource_type: ResourceType, resource: &plan::envoy::Resource) -> Resource {
+    let (name, version) = (resource.name.clone(), resource.version.clone());
+    let encoded = Resource::new(resource_type, name, version, &resource.encode());
+    let encoded = match resource.endpoints_named() {
+        Some(name) => encoded.with_endpoints_named(name.into()),
+        None => encoded,
+    };
+    if resource.is_of_template() { encoded.travelling_alone() } else { encoded }
 }

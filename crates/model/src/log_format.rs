@@ -85,6 +85,11 @@ impl Placeholder {
     }
 }
 
+/// Every operator of Envoy's that a format may have, by its name.
+pub fn operator_names() -> impl Iterator<Item = &'static str> {
+    Operator::names()
+}
+
 /// Reads a format, to the first fault in it.
 pub fn parse(format: &str) -> Result<Vec<Segment<'_>>, LogFormatError> {
     let mut segments = Vec::new();

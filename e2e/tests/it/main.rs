@@ -22,4 +22,5 @@ mod state_of_the_world;
 mod storm;
 mod streams;
 mod tour;
+mod traffic_logs;
 mod transfer;

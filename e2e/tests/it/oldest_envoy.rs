@@ -6,7 +6,7 @@ use crate::{
     mesh, permission_transfer, permissions, permissive, resume,
     secured::{Plain, Refusal},
     shop::Shop,
-    transfer,
+    traffic_logs, transfer,
 };
 
 fn programs() -> Programs {
@@ -56,4 +56,9 @@ async fn a_transfer_through_the_oldest_envoy_outlives_all_but_its_own_revocation
 #[tokio::test(flavor = "multi_thread")]
 async fn mtls_is_turned_on_and_off_in_the_oldest_envoy_without_a_refused_connection() {
     permissive::on_and_off(programs(), 146).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_through_the_oldest_envoy_are_logged() {
+    traffic_logs::who_called_whom(programs(), 148).await;
 }
