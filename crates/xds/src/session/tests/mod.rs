@@ -5,6 +5,7 @@ mod answers;
 mod endpoints;
 mod order;
 mod recorded;
+mod refused_alone;
 mod rejections;
 mod returning;
 mod script;
