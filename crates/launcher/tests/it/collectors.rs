@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 use socket2::SockRef;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -194,9 +195,12 @@ fn whole_line(line: &str, text: &impl Fn(usize) -> String) -> usize {
 
 #[tokio::test]
 async fn what_waits_is_sent_before_kuma_dp_ends() {
-    const LINES: usize = 1000;
+    // So few that a pipe holds them.
+    const LINES: usize = 500;
     let mesh = Mesh::start().await;
     let (listener, target) = listen();
+    // It must find the lines and the end of its Envoy at once.
+    mesh.kuma_dp.signal(Signal::SIGSTOP);
     let texts: Vec<_> = (0..LINES).map(|line| line.to_string()).collect();
     mesh.flood(texts.iter().map(|text| entry(&target, text) + "\n").collect()).await;
     let collected = tokio::spawn(async move {
@@ -210,6 +214,7 @@ async fn what_waits_is_sent_before_kuma_dp_ends() {
     });
     let Mesh { home, kuma_dp } = mesh;
     let _folder = home.crash_envoy();
+    kuma_dp.signal(Signal::SIGCONT);
     let (status, stderr) = kuma_dp.end().await;
     assert_eq!(status.code(), Some(7), "{stderr}");
     assert!(collected.await.expect("it ends") == texts.join("\n") + "\n", "lines are missing:\n{stderr}");

@@ -274,13 +274,17 @@ async fn standard_output_may_be_a_socket() {
 
 #[tokio::test]
 async fn what_waits_is_written_before_kuma_dp_ends() {
-    const LINES: usize = 1000;
+    // So few that a pipe holds them.
+    const LINES: usize = 500;
     let mesh = Mesh::start().await;
     let (path, target) = mesh.file("access.log");
+    // It must find the lines and the end of its Envoy at once.
+    mesh.kuma_dp.signal(Signal::SIGSTOP);
     let texts: Vec<_> = (0..LINES).map(|line| line.to_string()).collect();
     mesh.flood(texts.iter().map(|text| entry(&target, text) + "\n").collect()).await;
     let Mesh { home, kuma_dp } = mesh;
     let _folder = home.crash_envoy();
+    kuma_dp.signal(Signal::SIGCONT);
     let (status, stderr) = kuma_dp.end().await;
     assert_eq!(status.code(), Some(7), "{stderr}");
     let written = fs::read_to_string(path).expect("it was made");

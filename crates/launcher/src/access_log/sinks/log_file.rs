@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::libc::MSG_DONTWAIT;
+use nix::libc::{MSG_DONTWAIT, PIPE_BUF};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
@@ -64,6 +64,8 @@ enum Output {
     File(File),
     /// Standard output or standard error of kuma-dp, where it is a socket: systemd's journal.
     Socket(OwnedFd),
+    /// One of the two, where it is not ours to open: a container's runtime made it, and kuma-dp has another user.
+    Inherited(File),
 }
 
 /// What became of a batch.
@@ -139,23 +141,21 @@ impl Open {
                 let identity = Identity::from(&file.metadata()?);
                 Ok(Self { output: Output::File(file), identity })
             }
-            // That is what opening a socket says.
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => {
-                Self::standard(path).ok_or(error)
-            }
-            Err(error) => Err(error),
+            Err(error) => Self::standard(path).ok_or(error),
         }
     }
 
-    /// A socket cannot be opened by a path, but one of ours is open already.
+    /// What cannot be opened by its path (a socket never can) but is open already.
     fn standard(path: &Path) -> Option<Self> {
         let copied = match path.to_str()? {
             "/dev/stdout" => io::stdout().as_fd().try_clone_to_owned(),
             "/dev/stderr" => io::stderr().as_fd().try_clone_to_owned(),
             _ => return None,
         };
-        let metadata = fs::metadata(path).ok().filter(|metadata| metadata.file_type().is_socket())?;
-        Some(Self { output: Output::Socket(copied.ok()?), identity: Identity::from(&metadata) })
+        let (copied, metadata) = (copied.ok()?, fs::metadata(path).ok()?);
+        let is_socket = metadata.file_type().is_socket();
+        let output = if is_socket { Output::Socket(copied) } else { Output::Inherited(File::from(copied)) };
+        Some(Self { output, identity: Identity::from(&metadata) })
     }
 }
 
@@ -164,7 +164,7 @@ impl Output {
     fn write(&self, bytes: &[u8], patience: Duration, written: &mut usize) -> io::Result<()> {
         let mut left = bytes;
         while !left.is_empty() {
-            match self.write_some(left) {
+            match self.write_some(left, patience) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(length) => {
                     left = &left[length..];
@@ -178,17 +178,22 @@ impl Output {
         Ok(())
     }
 
-    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Others share what kuma-dp has inherited, so that it is never made non-blocking itself.
+    fn write_some(&self, bytes: &[u8], patience: Duration) -> io::Result<usize> {
         match self {
             Self::File(file) => (&mut &*file).write(bytes),
-            // Not by a flag of the socket, which others share.
             Self::Socket(socket) => SockRef::from(socket).send_with_flags(bytes, MSG_DONTWAIT),
+            Self::Inherited(file) => {
+                // A pipe that has room at all has room for so much (pipe(7)).
+                self.wait(patience)?;
+                (&mut &*file).write(&bytes[..bytes.len().min(PIPE_BUF)])
+            }
         }
     }
 
     fn wait(&self, patience: Duration) -> io::Result<()> {
         let output = match self {
-            Self::File(file) => file.as_fd(),
+            Self::File(file) | Self::Inherited(file) => file.as_fd(),
             Self::Socket(socket) => socket.as_fd(),
         };
         let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);

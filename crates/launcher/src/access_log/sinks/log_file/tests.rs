@@ -47,6 +47,23 @@ fn a_half_line_is_ended_before_the_next() {
     }
 }
 
+/// As in a container whose runtime has made the pipe for another user, and does not read it.
+#[test]
+fn an_inherited_pipe_is_written_and_never_waited_for_long() {
+    let (mut reader, writer) = io::pipe().expect("a pipe");
+    let output = Output::Inherited(File::from(OwnedFd::from(writer)));
+    let patience = Duration::from_millis(1);
+    let mut written = 0;
+    let error = output.write(&vec![b'x'; 1 << 20], patience, &mut written).expect_err("nobody reads");
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    reader.read_exact(&mut vec![0; written]).expect("that much was written");
+    output.write(b"one\n", patience, &mut 0).expect("there is room");
+    drop(output);
+    let mut left = String::new();
+    reader.read_to_string(&mut left).expect("it ends");
+    assert_eq!(left, "one\n");
+}
+
 #[test]
 fn a_half_line_in_a_file_that_was_moved_away_breaks_nothing_in_the_next() {
     let folder = folder();
