@@ -21,6 +21,7 @@ mod short_certificates;
 mod state_of_the_world;
 mod storm;
 mod streams;
+mod templates;
 mod tour;
 mod traffic_logs;
 mod transfer;
