@@ -12,11 +12,11 @@ use envoy_types::pb::{
         core::v3::{ExtensionConfigSource, TrafficDirection},
         listener::v3::{
             Filter, FilterChain, FilterChainMatch, Listener as EnvoyListener, ListenerFilter,
-            filter::ConfigType, listener_filter,
+            filter::ConfigType, filter_chain_match::ConnectionSourceType, listener_filter,
         },
     },
     envoy::r#type::matcher::v3::string_matcher::MatchPattern,
-    google::protobuf::{BoolValue, Duration},
+    google::protobuf::{BoolValue, Duration, UInt32Value},
 };
 use serde::Serialize;
 
@@ -51,19 +51,39 @@ pub(crate) const SOURCES_WITH_A_CHAIN_MAX: usize = 256;
 /// The name of the filter chain that takes plain connections.
 pub(super) const PLAIN_CHAIN: &str = "plain";
 
+/// The name of the filter chain that ends what would go around forever.
+const LOOP_CHAIN: &str = "loop";
+
 /// A client that has sent nothing for so long is taken for one that waits for the server to speak first, and for a plain one.
 /// Where those are refused this only closes what would be closed anyhow.
 const INSPECTION_TIMEOUT: Duration = Duration { seconds: 1, nanos: 0 };
 
 pub(super) fn listener(listener: &Listener) -> EnvoyListener {
+    match listener.binding {
+        Binding::Bound | Binding::Unbound => plain(listener),
+        Binding::CatchAll => catch_all(listener),
+    }
+}
+
+fn plain(listener: &Listener) -> EnvoyListener {
     EnvoyListener {
         name: listener.name.clone(),
         address: Some(addresses::tcp(listener.address)),
         traffic_direction: traffic_direction(listener.direction).into(),
         bind_to_port: (listener.binding == Binding::Unbound).then_some(BoolValue { value: false }),
-        use_original_dst: (listener.binding == Binding::CatchAll).then_some(BoolValue { value: true }),
         filter_chains: vec![plain_chain(&listener.name)],
         ..EnvoyListener::default()
+    }
+}
+
+/// Envoy looks for a chain by the port first, and does not look further where none of that port takes a connection: so what
+/// the loop's chain does not take is the default's.
+fn catch_all(listener: &Listener) -> EnvoyListener {
+    EnvoyListener {
+        filter_chains: vec![loop_chain(listener.address.port())],
+        default_filter_chain: Some(plain_chain(&listener.name)),
+        use_original_dst: Some(BoolValue { value: true }),
+        ..plain(listener)
     }
 }
 
@@ -72,14 +92,14 @@ pub(super) fn inbound(inbound: &InboundListener) -> EnvoyListener {
     let tls_chains = tls.iter().flat_map(|tls| tls_chains(&common.name, tls));
     // Without a match of its own it takes what is no TLS.
     let takes_plain = tls.as_ref().is_none_or(|tls| tls.mode == AccessMode::Permissive);
-    let plain = takes_plain.then(|| plain_chain(&common.name));
+    let plain_chain = takes_plain.then(|| plain_chain(&common.name));
     EnvoyListener {
         listener_filters: vec![tls_inspection_filter()],
         listener_filters_timeout: Some(INSPECTION_TIMEOUT),
         continue_on_listener_filters_timeout: true,
         access_log: refusals.iter().map(|log| refusal_log::access_log(log, &common.name)).collect(),
-        filter_chains: tls_chains.chain(plain).collect(),
-        ..listener(common)
+        filter_chains: tls_chains.chain(plain_chain).collect(),
+        ..plain(common)
     }
 }
 
@@ -92,6 +112,21 @@ fn traffic_direction(direction: Direction) -> TrafficDirection {
 
 fn plain_chain(listener: &str) -> FilterChain {
     FilterChain { name: PLAIN_CHAIN.to_owned(), filters: vec![tcp_proxy(listener)], ..FilterChain::default() }
+}
+
+/// What comes for the catch-all's own port was not redirected, and passes through to where it was meant: to the catch-all. On
+/// its second way it comes from the machine that it is for, and this chain, which has no filters, closes it. The same port of
+/// another machine is nobody's loop.
+fn loop_chain(port: u16) -> FilterChain {
+    FilterChain {
+        name: LOOP_CHAIN.to_owned(),
+        filter_chain_match: Some(FilterChainMatch {
+            destination_port: Some(UInt32Value { value: port.into() }),
+            source_type: ConnectionSourceType::SameIpOrLoopback.into(),
+            ..FilterChainMatch::default()
+        }),
+        ..FilterChain::default()
+    }
 }
 
 /// One for each source, found by the name under which it calls and open to its certificates alone: so whoever is granted or
