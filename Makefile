@@ -15,7 +15,7 @@ demo: newest-envoy ## A small shop on a real mesh: traffic split, kill -9, recov
 	@target/release/demo $(if $(CHECK),--check)
 
 test: tools ## Everything: format, lints, all tests, the cases and the demo against a real Envoy
-	@tools/need curl:curl ip:iproute2 unshare:util-linux python3:python3
+	@PATH=$$PATH:/usr/sbin tools/need curl:curl ip:iproute2 iptables:iptables unshare:util-linux python3:python3
 	@echo "== format"
 	cargo fmt --all --check
 	@echo "== lints"

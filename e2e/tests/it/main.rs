@@ -25,3 +25,6 @@ mod templates;
 mod tour;
 mod traffic_logs;
 mod transfer;
+mod transparent;
+mod transparent_lab;
+mod transparent_machines;

@@ -52,7 +52,7 @@ pub(crate) struct TransparentProxyArgs {
     /// Addresses that are reached without the proxy, such as 169.254.169.254,10.9.0.0/16
     #[arg(long, value_name = "IPS", default_value = "", hide_default_value = true)]
     exclude_outbound_ips: Networks,
-    /// Ports of outbounds on 127.0.0.1 or another address of this machine: they are redirected although they stay here
+    /// Ports of outbounds on 127.0.0.1, and of inbounds that this machine calls itself: redirected although it stays here
     #[arg(long, value_name = "PORTS", default_value = "", hide_default_value = true)]
     include_local_ports: Ports,
     /// Change the rules of this machine, as root, in one transaction; what an earlier run has made is replaced

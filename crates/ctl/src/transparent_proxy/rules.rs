@@ -21,6 +21,7 @@ const REDIRECT: &str = "KUMA_REDIRECT";
 const CHAINS: [&str; 3] = [INBOUND, OUTBOUND, REDIRECT];
 
 const SSH: u16 = 22;
+const LOOPBACK: &str = "127.0.0.0/8";
 
 /// Into a chain of ours, for every TCP packet that the chain `from` sees.
 struct Jump {
@@ -44,7 +45,7 @@ pub(crate) struct Redirection {
     pub(crate) exclude_inbound_ports: Ports,
     pub(crate) exclude_outbound_ports: Ports,
     pub(crate) exclude_outbound_ips: Networks,
-    /// Of outbounds that have an address of this machine itself.
+    /// Of inbounds and outbounds, for connections that stay on this machine.
     pub(crate) include_local_ports: Ports,
 }
 
@@ -82,16 +83,21 @@ impl Redirection {
     }
 
     fn outbound(&self) -> Vec<Rule> {
-        let proxy = rule(
-            "What the proxy itself sends has been through it, and would come back to it forever.",
-            format!("-m owner --uid-owner {} -j RETURN", self.proxy_uid),
-        );
-        let included = self.include_local_ports.iter().map(|port| {
+        let proxy = format!("-m owner --uid-owner {}", self.proxy_uid);
+        let included: Vec<_> = self.include_local_ports.iter().collect();
+        let to_workload = (!included.is_empty()).then(|| {
+            rule("What the proxy sends to its workload.", format!("-d {LOOPBACK} {proxy} -j RETURN"))
+        });
+        let included = included.into_iter().map(|port| {
             rule(
-                "--include-local-ports",
+                "--include-local-ports, also for the proxy, which else does not reach inbounds of its own",
                 format!("-p tcp -m addrtype --dst-type LOCAL -m tcp --dport {port} -j {REDIRECT}"),
             )
         });
+        let proxy = rule(
+            "What the proxy itself sends has been through it, and would come back to it forever.",
+            format!("{proxy} -j RETURN"),
+        );
         let local = rule(
             "What stays on this machine, 127.0.0.0/8 and its own addresses, needs no proxy.",
             "-m addrtype --dst-type LOCAL -j RETURN",
@@ -105,14 +111,8 @@ impl Redirection {
             .iter()
             .map(|network| rule("--exclude-outbound-ips", format!("-d {network} -j RETURN")));
         let rest = rule("All else goes to the proxy.", format!("-j {REDIRECT}"));
-        [proxy]
-            .into_iter()
-            .chain(included)
-            .chain([local])
-            .chain(ports)
-            .chain(networks)
-            .chain([rest])
-            .collect()
+        let for_here = to_workload.into_iter().chain(included).chain([proxy, local]);
+        for_here.chain(ports).chain(networks).chain([rest]).collect()
     }
 
     fn redirect(&self) -> Vec<Rule> {
@@ -225,7 +225,7 @@ mod tests {
         text.lines().filter(|line| !line.starts_with('#')).collect()
     }
 
-    const OURS: [&str; 15] = [
+    const OURS: [&str; 16] = [
         ":KUMA_INBOUND - [0:0]",
         ":KUMA_OUTBOUND - [0:0]",
         ":KUMA_REDIRECT - [0:0]",
@@ -233,8 +233,9 @@ mod tests {
         "-A KUMA_INBOUND -p tcp --dport 22 -j RETURN",
         "-A KUMA_INBOUND -p tcp --dport 9100 -j RETURN",
         "-A KUMA_INBOUND -j KUMA_REDIRECT",
-        "-A KUMA_OUTBOUND -m owner --uid-owner 5678 -j RETURN",
+        "-A KUMA_OUTBOUND -d 127.0.0.0/8 -m owner --uid-owner 5678 -j RETURN",
         "-A KUMA_OUTBOUND -p tcp -m addrtype --dst-type LOCAL -m tcp --dport 10001 -j KUMA_REDIRECT",
+        "-A KUMA_OUTBOUND -m owner --uid-owner 5678 -j RETURN",
         "-A KUMA_OUTBOUND -m addrtype --dst-type LOCAL -j RETURN",
         "-A KUMA_OUTBOUND -p tcp --dport 5432 -j RETURN",
         "-A KUMA_OUTBOUND -d 169.254.169.254/32 -j RETURN",
