@@ -75,3 +75,26 @@ fn said(output: &Output) -> String {
     let lines: Vec<_> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { output.status.to_string() } else { lines.join("; ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_there_is_named_with_its_package() {
+        let error = run("iptables-of-another-system", &[], "").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "iptables-of-another-system is not there, and nothing was changed; install it (Debian: apt-get install iptables)"
+        );
+    }
+
+    #[test]
+    fn what_a_program_says_is_told_in_a_line_and_a_silent_one_s_status_too() {
+        for (script, expected) in
+            [("printf 'one\\n\\n two\\n' >&2", "one; two"), ("exit 3", "exit status: 3")]
+        {
+            assert_eq!(said(&run("sh", &["-c", script], "").unwrap()), expected);
+        }
+    }
+}

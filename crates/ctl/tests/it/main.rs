@@ -10,4 +10,5 @@ mod mesh_cas;
 mod read;
 mod token;
 mod token_validity;
+mod transparent_proxy;
 mod usage;

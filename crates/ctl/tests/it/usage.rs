@@ -26,6 +26,14 @@ async fn a_command_line_that_cannot_work_is_status_2() {
         (&["revoke", "dataplane-token", "--jti", "a", "--token-file", "b"], "--token-file"),
         (&["rotate", "token-key", "--retire", ""], "--retire"),
         (&["rotate", "mesh-ca", "--timeout", "soon"], "such as 5m, 1h30m or 90s"),
+        (&["install", "transparent-proxy"], "--kuma-dp-user"),
+        (&["install", "transparent-proxy", "--apply"], "--kuma-dp-user"),
+        (&["install", "transparent-proxy", "--kuma-dp-user", "1", "--apply", "--remove"], "--remove"),
+        (&["install", "transparent-proxy", "--kuma-dp-user", "1", "--redirect-port", "0"], "1 to 65535"),
+        (
+            &["install", "transparent-proxy", "--kuma-dp-user", "1", "--exclude-inbound-ports", "ssh"],
+            "ssh is not a port",
+        ),
         (&["config", "control-planes", "switch"], "--name"),
         (&["completion", "tcsh"], "tcsh"),
     ] {
@@ -43,6 +51,7 @@ async fn a_group_without_a_command_shows_its_help() {
         &["generate"],
         &["revoke"],
         &["rotate"],
+        &["install"],
         &["config"],
         &["config", "control-planes"],
     ] {
@@ -74,7 +83,15 @@ async fn completions_know_the_kinds_the_commands_and_the_flags() {
     for shell in ["bash", "zsh", "fish"] {
         let ran = Kumactl::new().run(&["completion", shell]).await;
         assert!(ran.status == 0, "{shell}");
-        for word in ["traffic-routes", "revoke", "token-key", "full", "mesh-ca", "certificate-authorities"] {
+        for word in [
+            "traffic-routes",
+            "revoke",
+            "token-key",
+            "full",
+            "mesh-ca",
+            "certificate-authorities",
+            "exclude-outbound-ips",
+        ] {
             assert!(ran.stdout.contains(word), "{shell}: {word}");
         }
     }
