@@ -15,7 +15,8 @@ demo: newest-envoy ## A small shop on a real mesh: traffic split, kill -9, recov
 	@target/release/demo $(if $(CHECK),--check)
 
 test: tools ## Everything: format, lints, all tests, the cases and the demo against a real Envoy
-	@PATH=$$PATH:/usr/sbin tools/need curl:curl ip:iproute2 iptables:iptables unshare:util-linux python3:python3
+	@PATH=$$PATH:/usr/sbin tools/need curl:curl ip:iproute2 iptables:iptables unshare:util-linux python3:python3 \
+	  $(if $(filter-out 0,$(shell id -u)),newuidmap:uidmap)
 	@echo "== format"
 	cargo fmt --all --check
 	@echo "== lints"
