@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the story is told on stdout")]
 
 mod claims;
+mod logs;
 mod mtls;
 mod shop;
 mod story;

@@ -7,7 +7,7 @@ use testbed::Settled;
 
 use crate::{
     claims::{Claims, within_six_sigma},
-    mtls,
+    logs, mtls,
     shop::{BACKEND_PORT, DATAPLANES, REDIS_PORT, Shop},
     times::print,
     traffic::{self, Load},
@@ -23,6 +23,7 @@ pub(crate) async fn tell(shop: &mut Shop, claims: &mut Claims) -> anyhow::Result
     move_all_to_v2(shop, claims).await?;
     kill_the_control_plane(shop, claims).await?;
     mtls::tell(shop, claims).await?;
+    logs::tell(shop, claims).await?;
     print_overview(shop, claims).await
 }
 
