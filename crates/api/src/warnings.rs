@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue, header::WARNING};
 use model::{
-    Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute, kinds::mesh::Logging,
+    Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute, kinds::logging::Logging,
 };
 use store::Present;
 

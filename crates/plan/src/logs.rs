@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     ANY_VALUE, Mesh, SERVICE_TAG, Tags, TrafficLog,
-    kinds::mesh::{Logging, LoggingBackend},
+    kinds::logging::{Logging, LoggingBackend},
     log_format::{self, LogFormatError, Placeholder, Segment},
 };
 use serde::Serialize;

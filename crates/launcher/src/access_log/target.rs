@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::kinds::mesh::TcpBackend;
+use model::kinds::logging::TcpBackend;
 
 /// A name has at most 253 characters (RFC 1035, 2.3.4, without the length bytes).
 const LONGEST_HOST: usize = 253;

@@ -2,6 +2,7 @@
 
 pub mod dataplane;
 pub mod dataplane_insight;
+pub mod logging;
 pub mod mesh;
 pub mod proxy_template;
 pub mod traffic_log;

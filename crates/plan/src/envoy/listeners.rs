@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::{AccessMode, Binding, Direction, Listener, PermittedSources};
 
 use super::{
-    addresses, config_sources, identities, rbac,
+    addresses, chain_names, config_sources, identities, rbac,
     refusal_log::{self, RefusalLog},
     tcp_proxies, tls_inspection, transport_sockets,
 };
@@ -47,12 +47,6 @@ pub(super) struct InboundTls {
 
 /// Each chain costs Envoy some 32 KB. With more sources there is one for all of them.
 pub(crate) const SOURCES_WITH_A_CHAIN_MAX: usize = 256;
-
-/// The name of the filter chain that takes plain connections.
-pub(super) const PLAIN_CHAIN: &str = "plain";
-
-/// The name of the filter chain that ends what would go around forever.
-const LOOP_CHAIN: &str = "loop";
 
 /// A client that has sent nothing for so long is taken for one that waits for the server to speak first, and for a plain one.
 /// Where those are refused this only closes what would be closed anyhow.
@@ -111,7 +105,11 @@ fn traffic_direction(direction: Direction) -> TrafficDirection {
 }
 
 fn plain_chain(listener: &str) -> FilterChain {
-    FilterChain { name: PLAIN_CHAIN.to_owned(), filters: vec![tcp_proxy(listener)], ..FilterChain::default() }
+    FilterChain {
+        name: chain_names::PLAIN.to_owned(),
+        filters: vec![tcp_proxy(listener)],
+        ..FilterChain::default()
+    }
 }
 
 /// What comes for the catch-all's own port was not redirected, and passes through to where it was meant: to the catch-all. On
@@ -119,7 +117,7 @@ fn plain_chain(listener: &str) -> FilterChain {
 /// another machine is nobody's loop.
 fn loop_chain(port: u16) -> FilterChain {
     FilterChain {
-        name: LOOP_CHAIN.to_owned(),
+        name: chain_names::LOOP.to_owned(),
         filter_chain_match: Some(FilterChainMatch {
             destination_port: Some(UInt32Value { value: port.into() }),
             source_type: ConnectionSourceType::SameIpOrLoopback.into(),

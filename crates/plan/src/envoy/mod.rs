@@ -42,6 +42,7 @@ mod sources;
 mod templates;
 
 mod addresses;
+mod chain_names;
 mod config_sources;
 mod secrets;
 mod stat_names;

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     access_logs::{into_pipe, literally},
-    listeners::PLAIN_CHAIN,
+    chain_names,
 };
 
 /// Where refusals go, and what is said of the inbound.
@@ -32,8 +32,9 @@ pub(super) struct RefusalLog {
 /// CEL, and does not match.
 fn refused() -> String {
     format!(
-        "(has(connection.transport_failure_reason) && xds.filter_chain_name != '{PLAIN_CHAIN}') \
-         || response.code_details == 'filter_chain_not_found'"
+        "(has(connection.transport_failure_reason) && xds.filter_chain_name != '{}') \
+         || response.code_details == 'filter_chain_not_found'",
+        chain_names::PLAIN
     )
 }
 
