@@ -181,7 +181,12 @@ impl ControlPlane {
     /// Whether the proxy of this Dataplane of the mesh `default` has said that it has all that follows from what was
     /// acknowledged before.
     pub async fn is_synced(&self, name: &str) -> anyhow::Result<bool> {
-        Ok(all_synced(&self.get(&format!("/meshes/default/dataplanes/{name}/xds")).await?))
+        self.is_synced_in("default", name).await
+    }
+
+    /// The same, of another mesh.
+    pub async fn is_synced_in(&self, mesh: &str, name: &str) -> anyhow::Result<bool> {
+        Ok(all_synced(&self.get(&format!("/meshes/{mesh}/dataplanes/{name}/xds")).await?))
     }
 
     /// Applies what concerns one proxy alone, and waits until that one has acknowledged all of it. From the answer to the

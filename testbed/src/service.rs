@@ -27,7 +27,7 @@ pub enum Answer {
     Echo,
 }
 
-/// A tiny TCP service on a free port of 127.0.0.1. Ends when it is dropped.
+/// A tiny TCP service on a port of 127.0.0.1. Ends when it is dropped.
 #[derive(Debug)]
 pub struct Service {
     address: SocketAddr,
@@ -36,8 +36,13 @@ pub struct Service {
 }
 
 impl Service {
+    /// On a free port.
     pub async fn start(name: &str, answer: Answer) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(0, name, answer).await
+    }
+
+    pub async fn start_on(port: u16, name: &str, answer: Answer) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let connections = Arc::new(AtomicU64::new(0));
         let (line, counter) = (format!("{name}\n"), connections.clone());

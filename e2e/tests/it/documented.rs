@@ -41,7 +41,8 @@ pub(crate) fn blocks(markdown: &str) -> Vec<Block<'_>> {
 
 /// Runs `script`, which ends at its first command that fails.
 ///
-/// In a network namespace of its own, because a document uses the default ports, and with the programs in the `PATH`.
+/// In a network namespace of its own, because a document uses the default ports, and with the programs in the `PATH`. What it
+/// mounts, only it and what it starts can see.
 /// `folder` is its working directory and its home. What it leaves running ends with it.
 pub(crate) async fn run(script: &str, folder: &Path) -> Output {
     let programs = Programs::find().unwrap();
@@ -51,6 +52,7 @@ pub(crate) async fn run(script: &str, folder: &Path) -> Output {
     let mut command = Command::new("unshare");
     command.args([
         "--net",
+        "--mount",
         "--map-root-user",
         "--pid",
         "--fork",

@@ -115,7 +115,7 @@ fn differs(answer: Option<Block<'_>>, printed: &str) -> Option<String> {
     (!is_so).then(|| format!("printed, and not what stands in line {line}:\n{printed}"))
 }
 
-fn is_value(expected: &Value, value: &Value) -> bool {
+pub(crate) fn is_value(expected: &Value, value: &Value) -> bool {
     match (expected, value) {
         (Value::String(expected), _) if expected == "…" => true,
         (Value::String(expected), Value::String(text)) => is_text(expected, text),

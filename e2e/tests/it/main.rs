@@ -1,6 +1,7 @@
 //! What users rely on, with nothing replaced: kuma-cp, kuma-dp, kumactl, Envoy, sockets.
 
 mod certificates;
+mod document;
 mod documented;
 mod durability;
 mod existence;

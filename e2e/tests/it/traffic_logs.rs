@@ -101,22 +101,22 @@ fn traffic_log(name: &str, backend: &str) -> Value {
 }
 
 /// A server that takes lines. It ends when it is dropped, with all of its connections.
-struct Collector {
+pub(crate) struct Collector {
     listener: TcpListener,
 }
 
 impl Collector {
-    async fn listen(address: SocketAddr) -> Self {
+    pub(crate) async fn listen(address: SocketAddr) -> Self {
         Self { listener: TcpListener::bind(address).await.unwrap() }
     }
 
-    async fn accept(&self) -> BufReader<TcpStream> {
+    pub(crate) async fn accept(&self) -> BufReader<TcpStream> {
         let accepted = tokio::time::timeout(std::time::Duration::from_mins(1), self.listener.accept()).await;
         BufReader::new(accepted.expect("kuma-dp connects").unwrap().0)
     }
 }
 
-async fn next_line(collected: &mut BufReader<TcpStream>) -> String {
+pub(crate) async fn next_line(collected: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     let read = tokio::time::timeout(std::time::Duration::from_mins(1), collected.read_line(&mut line)).await;
     read.expect("a line comes").unwrap();
