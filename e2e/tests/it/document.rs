@@ -13,8 +13,8 @@ use tokio::{io::BufReader, net::TcpStream};
 
 use self::{
     examples::{
-        DATAPLANE, MESH, OVERVIEWS, PROXY_TEMPLATE, PUT_UNDER_THE_HEADING_S_PATH, TRAFFIC_LOG,
-        TRAFFIC_PERMISSION, TRAFFIC_ROUTE, body, curl,
+        DATAPLANE, MESH, OVERVIEWS, PROXY_TEMPLATE, PUT_WITHOUT_HYPHEN, TRAFFIC_LOG, TRAFFIC_PERMISSION,
+        TRAFFIC_ROUTE, body, curl,
     },
     story::{CONNECTIONS, Story, answers, localhost, until_answers, until_closed, until_refuses},
 };
@@ -144,7 +144,7 @@ impl Story {
 
         let created = TRAFFIC_PERMISSION.create_and_read().await;
         assert_eq!(created.header("warning"), None);
-        assert_eq!(curl(PUT_UNDER_THE_HEADING_S_PATH).await.status, 200);
+        assert_eq!(curl(PUT_WITHOUT_HYPHEN).await.status, 200);
         self.settle().await;
         until_answers(self.redis()).await;
         for store in [database, user] {
@@ -241,8 +241,9 @@ impl Story {
         until_refuses(self.redis()).await;
     }
 
-    /// Until then all that web-1 did is logged, and nothing that web-v10 did; from then on the collector alone has it.
+    /// Until then every connection of web-1 is logged, and none of web-v10. The next one is in the collector alone.
     async fn traffic_log_goes(&self, collected: &mut BufReader<TcpStream>) {
+        // One that was read already, and those that were counted with and without backend-1.
         let connections = 1 + 2 * CONNECTIONS as usize;
         until("all of web-1's connections to be logged", async || logged().len() >= connections).await;
         TRAFFIC_LOG.delete().await;
@@ -287,7 +288,7 @@ impl Story {
         assert_eq!(sources, ["ProxyTemplate pt-1"], "{inspection}");
     }
 
-    /// That of its inbound, which it has said to be a source's.
+    /// The address of its inbound, which logs name as that of the source.
     async fn address_of(&self, dataplane: &str) -> String {
         let path = format!("/meshes/mesh-1/dataplanes/{dataplane}");
         let dataplane = self.shop.control_plane.get(&path).await.unwrap();

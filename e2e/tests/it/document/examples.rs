@@ -63,8 +63,8 @@ pub(crate) const TRAFFIC_PERMISSION: Examples = Examples {
     delete: "curl -XDELETE http://localhost:5681/meshes/mesh-1/traffic-permissions/pt-1",
 };
 
-/// The heading of that PUT has no hyphen.
-pub(crate) const PUT_UNDER_THE_HEADING_S_PATH: &str = "curl -XPUT http://localhost:5681/meshes/mesh-1/trafficpermissions/tp-1 --data @trafficpermission.json -H'content-type: application/json'";
+/// The heading above that PUT names this path.
+pub(crate) const PUT_WITHOUT_HYPHEN: &str = "curl -XPUT http://localhost:5681/meshes/mesh-1/trafficpermissions/tp-1 --data @trafficpermission.json -H'content-type: application/json'";
 
 pub(crate) const TRAFFIC_LOG: Examples = Examples {
     body: "trafficlog.json",
