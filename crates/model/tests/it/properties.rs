@@ -6,10 +6,8 @@ use model::{
     TrafficLog, TrafficPermission, TrafficRoute,
     kinds::{
         dataplane::{Networking, TransparentProxying},
-        mesh::{
-            BuiltinCa, CertificateAuthority, FileBackend, Logging, LoggingBackend, Mtls, TcpBackend, Tracing,
-            ZipkinTracing,
-        },
+        logging::{FileBackend, Logging, LoggingBackend, TcpBackend},
+        mesh::{BuiltinCa, CertificateAuthority, Mtls, Tracing, ZipkinTracing},
         proxy_template::TemplateConf,
         traffic_log::LogConf,
         traffic_route::WeightedDestination,
