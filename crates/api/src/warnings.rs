@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, HeaderValue, header::WARNING};
 use model::{
-    Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute, kinds::logging::Logging,
+    Dataplane, Key, Kind, Mesh, Selector, Spec, Tags, TrafficLog, TrafficRoute,
+    kinds::logging::{Logging, LoggingBackend},
 };
 use store::Present;
 
@@ -38,7 +39,7 @@ pub(crate) fn warn<'a>(
 
 fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<String> {
     let mut sentences = match spec {
-        Spec::Mesh(mesh) => permissive(mesh).into_iter().chain(relative_paths(mesh)).collect(),
+        Spec::Mesh(mesh) => permissive(mesh).into_iter().chain(unusable_backends(mesh)).collect(),
         Spec::TrafficPermission(_) => unenforced(present, &key.mesh),
         Spec::TrafficLog(log) => without_backend(present, &key.mesh, log),
         Spec::ProxyTemplate(template) => plan::template_warnings(template),
@@ -65,18 +66,20 @@ fn permissive(mesh: &Mesh) -> Vec<String> {
     vec![sentence.to_owned()]
 }
 
-/// Nobody knows which folder a proxy runs in.
-fn relative_paths(mesh: &Mesh) -> Vec<String> {
+/// What kuma-dp could not write to: nobody knows which folder a relative path would begin in.
+fn unusable_backends(mesh: &Mesh) -> Vec<String> {
     let backends = mesh.logging.as_ref().map(Logging::backends).unwrap_or_default();
-    let files = backends.iter().enumerate().filter_map(|(i, backend)| Some((i, backend.file.as_ref()?)));
-    let relative = files.filter(|(_, file)| !file.path.starts_with('/'));
-    relative
-        .map(|(i, _)| {
-            format!(
-                "logging.backends[{i}].file.path: it is not absolute, so nothing is logged by this backend"
-            )
-        })
-        .collect()
+    let unusable = |(i, backend): (usize, &LoggingBackend)| {
+        let (field, because) = match (&backend.file, &backend.tcp) {
+            (Some(file), _) if !file.path.starts_with('/') => ("file.path", "it is not absolute"),
+            (None, Some(tcp)) if !tcp.is_reachable() => {
+                ("tcp.address", "its port is no number from 1 to 65535")
+            }
+            _ => return None,
+        };
+        Some(format!("logging.backends[{i}].{field}: {because}, so nothing is logged by this backend"))
+    };
+    backends.iter().enumerate().filter_map(unusable).collect()
 }
 
 fn settings<'a>(present: &'a Present, mesh: &str) -> Option<&'a Mesh> {

@@ -203,6 +203,5 @@ fn destination(backend: &LoggingBackend) -> Option<LogDestination> {
         return file.path.starts_with('/').then(|| LogDestination::File(file.path.clone()));
     }
     let tcp = backend.tcp.as_ref()?;
-    tcp.host_and_port()?;
-    Some(LogDestination::Tcp(tcp.address.clone()))
+    tcp.is_reachable().then(|| LogDestination::Tcp(tcp.address.clone()))
 }

@@ -133,7 +133,8 @@ fn unlogged(outbound: &Outbound) -> impl Iterator<Item = String> {
                  the mesh"
             ),
             UnloggedBecause::NoDestination(backend) => format!(
-                "names the backend {backend}, which has neither the absolute path of a file nor the HOST:PORT of a server, so \
+                "names the backend {backend}, which has neither the absolute path of a file nor the HOST:PORT of a server, with a \
+                 port from 1 to 65535, so \
                  it logs nothing; give it one"
             ),
             UnloggedBecause::UnreadableFormat { backend, reason } => format!(

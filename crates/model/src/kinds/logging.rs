@@ -1,6 +1,6 @@
 //! Where the access logs of a Mesh can go.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -64,6 +64,13 @@ impl TcpBackend {
         };
         let well_formed = !host.contains(['[', ']']) && !port.contains([':', '[', ']']);
         (well_formed && !host.is_empty() && !port.is_empty()).then_some((host, port))
+    }
+
+    /// Whether somebody can be reached at [`TcpBackend::address`]: a host, and a port from 1 to 65535 in digits.
+    pub fn is_reachable(&self) -> bool {
+        let is_port =
+            |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<NonZeroU16>().is_ok();
+        self.host_and_port().is_some_and(|(_, port)| is_port(port))
     }
 }
 
@@ -223,6 +230,22 @@ mod tests {
             ("h:[1", None),
         ] {
             assert_eq!(TcpBackend { address: address.into() }.host_and_port(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_reached_but_at_a_port_in_digits() {
+        for (address, expected) in [
+            ("logstash:9000", true),
+            ("[::1]:9000", true),
+            ("logstash:65535", true),
+            ("logstash:0", false),
+            ("logstash:65536", false),
+            ("logstash:+9", false),
+            ("logstash:http", false),
+            ("logstash", false),
+        ] {
+            assert_eq!(TcpBackend { address: address.to_owned() }.is_reachable(), expected, "{address}");
         }
     }
 }
