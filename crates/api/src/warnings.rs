@@ -1,7 +1,7 @@
 //! What a valid write will not do as it stands: a tag or a service that nothing carries, a setting that nothing enforces.
 //! Said in `Warning` headers (RFC 7234, section 5.5), because it is no error: the other half may be written a moment later.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, header::WARNING};
 use model::{
@@ -17,24 +17,28 @@ const WARNING_CHARS: usize = 240;
 /// How many services and tags are looked for, over all that is put together: nobody reads on after so many.
 const LOOKED_FOR: usize = 200;
 
-/// Adds a header for each warning about what was just put.
-pub(crate) fn warn<'a>(
-    headers: &mut HeaderMap,
-    present: &Present,
-    put: impl IntoIterator<Item = (&'a Key, &'a Spec)>,
-) {
-    let mut looks = LOOKED_FOR;
-    let sentences = put.into_iter().flat_map(|(key, spec)| about(present, key, spec, &mut looks));
-    let mut sentences: Vec<String> = sentences.take(WARNINGS + 1).collect();
-    if let Some(last) = sentences.get_mut(WARNINGS) {
-        "there are more warnings like these".clone_into(last);
-    }
-    for sentence in sentences {
+/// Adds a header for each warning about what was just put; `present` has it.
+pub(crate) async fn warn(headers: &mut HeaderMap, present: Arc<Present>, put: Vec<(Key, Arc<Spec>)>) {
+    // Raw resources may cost far more than their size, so they are read off the threads that serve others.
+    let is_costly = put.iter().any(|(key, _)| key.kind == Kind::ProxyTemplate);
+    let find = move || sentences(&present, &put);
+    let found = if is_costly { tokio::task::spawn_blocking(find).await.unwrap_or_default() } else { find() };
+    for sentence in found {
         // RFC 7234, section 5.5: 299 is a lasting warning, `-` an agent without a name.
         if let Ok(warning) = HeaderValue::try_from(format!("299 - \"{}\"", quoted(&sentence))) {
             headers.append(WARNING, warning);
         }
     }
+}
+
+fn sentences(present: &Present, put: &[(Key, Arc<Spec>)]) -> Vec<String> {
+    let mut looks = LOOKED_FOR;
+    let sentences = put.iter().flat_map(|(key, spec)| about(present, key, spec, &mut looks));
+    let mut sentences: Vec<String> = sentences.take(WARNINGS + 1).collect();
+    if let Some(last) = sentences.get_mut(WARNINGS) {
+        "there are more warnings like these".clone_into(last);
+    }
+    sentences
 }
 
 fn about(present: &Present, key: &Key, spec: &Spec, looks: &mut usize) -> Vec<String> {
@@ -71,9 +75,9 @@ fn unusable_backends(mesh: &Mesh) -> Vec<String> {
     let backends = mesh.logging.as_ref().map(Logging::backends).unwrap_or_default();
     let unusable = |(i, backend): (usize, &LoggingBackend)| {
         let (field, because) = match (&backend.file, &backend.tcp) {
-            (Some(file), _) if !file.path.starts_with('/') => ("file.path", "it is not absolute"),
-            (None, Some(tcp)) if !tcp.is_reachable() => {
-                ("tcp.address", "its port is no number from 1 to 65535")
+            (Some(file), _) if !file.is_usable() => ("file.path", "it is not absolute"),
+            (None, Some(tcp)) if tcp.host_and_port_number().is_none() => {
+                ("tcp.address", "it is no host with a port from 1 to 65535 in digits")
             }
             _ => return None,
         };

@@ -64,7 +64,7 @@ pub(crate) async fn put(
         _ => StatusCode::OK,
     };
     let mut answer = done(status, &committed);
-    warn(answer.headers_mut(), &after, [(&key, &*spec)]);
+    warn(answer.headers_mut(), after, vec![(key, spec)]).await;
     Ok(answer)
 }
 

@@ -57,3 +57,62 @@ fn encoded(resource_type: ResourceType, resource: &plan::envoy::Resource) -> Res
     };
     if resource.is_of_template() { encoded.travelling_alone() } else { encoded }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use model::{Key, Kind, ProxyId};
+    use plan::{Announced, Change, Outcome, World, envoy};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn change(kind: Kind, name: &str, spec: &Value) -> Change {
+        let mut document = json!({"type": kind.name(), "mesh": "default", "name": name});
+        for (field, value) in spec.as_object().into_iter().flatten() {
+            document[field] = value.clone();
+        }
+        let document = kind.read_document(document).expect("it is of its kind");
+        let key = if kind == Kind::Mesh { Key::mesh(name) } else { Key::new(kind, "default", name) };
+        Change { key, spec: Some(Arc::new(document.spec)) }
+    }
+
+    #[test]
+    fn what_a_template_has_travels_alone_and_says_where_its_endpoints_are_asked_for() {
+        let text = json!({
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "extra", "type": "EDS",
+            "eds_cluster_config": {"eds_config": {"ads": {}}, "service_name": "elsewhere"},
+        });
+        let resource = json!({"name": "raw", "version": "v1", "resource": text.to_string()});
+        let outbound = json!({"interface": ":9000", "service": "backend"});
+        let (world, _) = World::default().apply([
+            change(Kind::Mesh, "default", &json!({})),
+            change(Kind::Dataplane, "web", &json!({"networking": {"outbound": [outbound]}})),
+            change(
+                Kind::ProxyTemplate,
+                "extra",
+                &json!({"conf": {"imports": ["default-proxy"], "resources": [resource]}}),
+            ),
+        ]);
+        let planned = plan::plan(&world, &ProxyId::new("default", "web"), &Announced::default());
+        let Outcome::Plan(plan) = planned.outcome else { panic!("there is a plan") };
+        let contents = Contents::default();
+        let clusters = envoy::resources(&plan).into_iter();
+        let clusters = clusters.filter(|it| it.type_url == ResourceType::Cluster.type_url());
+        let told: Vec<_> = clusters
+            .map(|cluster| {
+                let shared = contents.share(ResourceType::Cluster, &cluster);
+                (shared.name.to_string(), shared.travels_alone(), shared.endpoints_name().to_string())
+            })
+            .collect();
+        let told: Vec<_> = told.iter().map(|(name, alone, from)| (&**name, *alone, &**from)).collect();
+        assert_eq!(told, [("backend", false, "backend"), ("extra", true, "elsewhere")]);
+    }
+
+    /// A type that only one of them knew would be planned and never sent.
+    #[test]
+    fn plans_and_streams_know_the_same_types_in_the_same_order() {
+        assert_eq!(envoy::RESOURCE_TYPES, ResourceType::ALL.map(ResourceType::type_url));
+    }
+}

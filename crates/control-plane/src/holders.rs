@@ -82,11 +82,11 @@ impl Holders {
         for (proxy, stream) in live_streams.of_mesh(mesh) {
             // Who has no Dataplane is given nothing that it could be waited for.
             let Some(need) = needs.get(&proxy.dataplane()) else { continue };
-            if *need == Need::Perhaps && !stream.view.asks_for(ResourceType::Secret, MESH_CA) {
+            if *need == Need::Perhaps && needs_nothing(&stream, (certificates.now)()) {
                 continue;
             }
             let holder = Holder {
-                trusts_all: acknowledged(&stream, MESH_CA).is_some_and(|it| *it == *authority.roots.version),
+                trusts_all: trusts_all(&stream, *need, authority),
                 certificate: HeldCertificate::of(&proxy, &stream, *need, certificates),
             };
             let holder = match connected.remove(&proxy) {
@@ -167,6 +167,22 @@ fn is_on_its_way_back(present: &Present, dataplane: &Key, started: SystemTime, n
     let streams = streams.unwrap_or_default();
     let mut ends = streams.iter().filter_map(|stream| stream.disconnect_time);
     !streams.is_empty() && (Timestamp::from(started) > recently || ends.any(|end| end > recently))
+}
+
+/// Who has been told of no CA, since nothing of it asks for them, trusts whom its template says.
+fn trusts_all(stream: &LiveStream, need: Need, authority: &MeshAuthority) -> bool {
+    let is_asked_for = need != Need::Perhaps || stream.view.asks_for(ResourceType::Secret, MESH_CA);
+    let asks_for_another = stream.view.asks_for(ResourceType::Secret, IDENTITY_CERTIFICATE);
+    (!is_asked_for && asks_for_another)
+        || acknowledged(stream, MESH_CA).is_some_and(|it| *it == *authority.roots.version)
+}
+
+/// Whether an Envoy that may need the secrets has asked for neither though it had the time to.
+fn needs_nothing(stream: &LiveStream, now: SystemTime) -> bool {
+    let asks_for = |secret| stream.view.asks_for(ResourceType::Secret, secret);
+    let has_had_time =
+        now.checked_sub(BACK_WITHIN).is_some_and(|then| stream.connected_at <= Timestamp::from(then));
+    has_had_time && !asks_for(MESH_CA) && !asks_for(IDENTITY_CERTIFICATE)
 }
 
 fn acknowledged(stream: &LiveStream, secret: &str) -> Option<Arc<str>> {

@@ -200,8 +200,8 @@ impl<'a> Source<'a> {
 
 fn destination(backend: &LoggingBackend) -> Option<LogDestination> {
     if let Some(file) = &backend.file {
-        return file.path.starts_with('/').then(|| LogDestination::File(file.path.clone()));
+        return file.is_usable().then(|| LogDestination::File(file.path.clone()));
     }
     let tcp = backend.tcp.as_ref()?;
-    tcp.is_reachable().then(|| LogDestination::Tcp(tcp.address.clone()))
+    tcp.host_and_port_number().map(|_| LogDestination::Tcp(tcp.address.clone()))
 }

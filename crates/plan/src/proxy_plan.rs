@@ -22,7 +22,7 @@ pub struct ProxyPlan {
     /// There when the mesh has mTLS, if only for those who come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtls: Option<Mtls>,
-    /// The FIFO from which kuma-dp reads what Envoy logs. Without one nothing is logged.
+    /// The FIFO from which kuma-dp reads what Envoy logs. Without one refusals are not logged, and connections to files alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log_pipe: Option<String>,
     /// The ProxyTemplate that the proxy has.

@@ -38,9 +38,9 @@ pub struct TemplateResource {
     pub name: String,
     /// Of the text as the user wrote it: 64 hex digits of SHA-256. Equal digests mean equal messages.
     pub digest: String,
-    /// Of a cluster that asks for its endpoints under another name than its own: that name.
+    /// Of a cluster that asks for its endpoints: under which name.
     #[serde(skip)]
-    pub(crate) endpoints_named: Option<String>,
+    pub(crate) endpoints_asked_for: Option<String>,
     #[serde(skip)]
     pub(crate) message: Bytes,
 }
@@ -59,6 +59,8 @@ pub struct NotGiven {
 pub enum NotGivenBecause {
     /// It is no resource of Envoy's. Such a text cannot be written; an earlier version may have taken it.
     Unreadable(String),
+    /// A later resource of the template, at this path, has its type and name.
+    Replaced(String),
     /// Proxies are not served resources of this type.
     NotServed(&'static str),
     /// A secret of that name says who the proxy is, or whom it trusts, which is for the mesh to say.
@@ -71,11 +73,20 @@ impl TemplateView {
             [] => vec![Selector::default()],
             selectors => selectors.to_vec(),
         };
-        let (mut resources, mut not_given) = (Vec::new(), Vec::new());
+        let (mut resources, mut not_given) = (Vec::<TemplateResource>::new(), Vec::new());
         for (i, raw) in template.resources().iter().enumerate() {
             let field = format!("conf.resources[{i}].resource");
             match TemplateResource::read(&field, &raw.resource) {
-                Ok(resource) => resources.push(resource),
+                Ok(resource) => {
+                    let replaces = |it: &mut TemplateResource| {
+                        (it.type_url, &it.name) == (resource.type_url, &resource.name)
+                    };
+                    for TemplateResource { field, .. } in resources.extract_if(.., replaces) {
+                        let because = NotGivenBecause::Replaced(resource.field.clone());
+                        not_given.push(NotGiven { field, because });
+                    }
+                    resources.push(resource);
+                }
                 Err(because) => not_given.push(NotGiven { field, because }),
             }
         }
@@ -94,8 +105,9 @@ impl TemplateResource {
             GivenTo::ProxiesByTheMesh => return Err(NotGivenBecause::OfTheMesh(name)),
         }
         let digest = canonical::hex(&canonical::digest(&text));
-        let endpoints_named = envoy::is_cluster(type_url).then(|| endpoints_named(&message)).flatten();
-        Ok(Self { field: field.to_owned(), type_url, name, digest, endpoints_named, message })
+        let endpoints_asked_for =
+            envoy::is_cluster(type_url).then(|| endpoints_asked_for(&message)).flatten();
+        Ok(Self { field: field.to_owned(), type_url, name, digest, endpoints_asked_for, message })
     }
 
     fn content(&self) -> (&str, &str, &str, &str) {
@@ -107,9 +119,10 @@ fn message_name(type_url: &'static str) -> &'static str {
     type_url.rsplit_once('.').map_or(type_url, |(_, name)| name)
 }
 
-fn endpoints_named(cluster: &Bytes) -> Option<String> {
+fn endpoints_asked_for(cluster: &Bytes) -> Option<String> {
     let cluster = Cluster::decode(cluster.clone()).ok()?;
-    Some(cluster.eds_cluster_config?.service_name).filter(|name| !name.is_empty())
+    let other_name = cluster.eds_cluster_config?.service_name;
+    Some(if other_name.is_empty() { cluster.name } else { other_name })
 }
 
 /// The digest stands for the message.

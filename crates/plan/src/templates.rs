@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     dataplane_view::DataplaneView,
+    envoy,
     reader::Reader,
     template_view::{NotGiven, TemplateResource, TemplateView},
 };
@@ -29,6 +30,23 @@ impl AppliedTemplate {
     fn new(name: &str, template: &TemplateView) -> Self {
         let TemplateView { imports_default_profile, resources, not_given, .. } = template.clone();
         Self { name: name.to_owned(), imports_default_profile, resources, not_given }
+    }
+
+    fn cluster(&self, name: &str) -> Option<&TemplateResource> {
+        self.resources.iter().find(|it| envoy::is_cluster(it.type_url) && it.name == name)
+    }
+
+    /// Whether it says by itself where a cluster of this name sends to.
+    pub(crate) fn gives_endpoints_of(&self, cluster: &str) -> bool {
+        let assigns = |it: &TemplateResource| envoy::is_load_assignment(it.type_url) && it.name == cluster;
+        self.cluster(cluster).is_some() || self.resources.iter().any(assigns)
+    }
+
+    /// Whether anybody asks for the endpoints that are made for the cluster of this name: not, if the template has put another
+    /// in its place that does not.
+    pub(crate) fn asks_for_endpoints(&self, cluster: &str) -> bool {
+        let asks = |it: &TemplateResource| it.endpoints_asked_for.as_deref() == Some(cluster);
+        self.cluster(cluster).is_none() || self.resources.iter().any(asks)
     }
 }
 

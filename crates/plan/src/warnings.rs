@@ -7,15 +7,16 @@ use model::{ANY_VALUE, DEFAULT_PROFILE, ProxyTemplate, SERVICE_TAG};
 
 use crate::{
     AccessMode, AppliedTemplate, Cluster, Inbound, Mtls, MtlsMode, NotGiven, NotGivenBecause, Outbound,
-    PermittedSources, ProxyPlan, Skipped, SkippedBecause, Unlogged, UnloggedBecause,
-    envoy::SOURCES_WITH_A_CHAIN_MAX, template_view::TemplateView,
+    PermittedSources, ProxyPlan, Skipped, SkippedBecause, TemplateResource, Unlogged, UnloggedBecause,
+    envoy::{self, SOURCES_WITH_A_CHAIN_MAX},
+    template_view::TemplateView,
 };
 
 impl ProxyPlan {
     /// Everything that should be looked at, always in the same order.
     pub fn warnings(&self) -> Vec<String> {
         let permissive = self.mtls.iter().filter_map(permissive);
-        let template = self.template.iter().flat_map(template);
+        let template = self.template.iter().flat_map(|it| template(it).chain(self.guards_replaced_by(it)));
         let skipped = self.skipped.iter().map(skipped);
         let inbounds = self.inbounds.iter().filter_map(callers);
         let outbounds = self.outbounds.iter().filter_map(|outbound| self.sent_to_nobody(outbound));
@@ -24,6 +25,26 @@ impl ProxyPlan {
             self.clusters.iter().filter_map(|(name, cluster)| self.without_endpoints(name, cluster));
         let listeners = skipped.chain(inbounds).chain(outbounds).chain(unlogged);
         permissive.chain(template).chain(listeners).chain(clusters).collect()
+    }
+
+    /// Who may connect, and to whom, is enforced by what is made for the proxy; not by what a template puts in its place.
+    fn guards_replaced_by(&self, template: &AppliedTemplate) -> Vec<String> {
+        let replaced = template.resources.iter().filter(|it| {
+            let of_inbound = |inbound: &Inbound| {
+                inbound.access.is_some() && envoy::guards(&inbound.listener, it.type_url, &it.name)
+            };
+            let of_cluster = |cluster: &Cluster| matches!(cluster, Cluster::Service { tls: Some(_), .. });
+            self.inbounds.iter().any(of_inbound)
+                || (envoy::is_cluster(it.type_url) && self.clusters.get(&it.name).is_some_and(of_cluster))
+        });
+        let sentence = |it: &TemplateResource| {
+            format!(
+                "ProxyTemplate {}: {}: {} is now as this text says, so the mesh's mTLS and permissions hold there only as far as \
+                 it does them itself",
+                template.name, it.field, it.name
+            )
+        };
+        replaced.map(sentence).collect()
     }
 
     fn sent_to_nobody(&self, outbound: &Outbound) -> Option<String> {
@@ -51,6 +72,9 @@ impl ProxyPlan {
 
     fn without_endpoints(&self, name: &str, cluster: &Cluster) -> Option<String> {
         let Cluster::Service { service, tags, .. } = cluster else { return None };
+        if self.template.as_ref().is_some_and(|template| template.gives_endpoints_of(name)) {
+            return None;
+        }
         if self.endpoints.get(name).is_some_and(|endpoints| endpoints.iter().len() > 0) {
             return None;
         }
@@ -113,6 +137,12 @@ impl fmt::Display for NotGiven {
                 f,
                 "{field}: no proxy is given this resource, because a {message} is not served; a RouteConfiguration is"
             ),
+            NotGivenBecause::Replaced(by) => {
+                write!(
+                    f,
+                    "{field}: no proxy is given this resource, because {by} has its type and its name, too"
+                )
+            }
             NotGivenBecause::OfTheMesh(secret) => write!(
                 f,
                 "{field}: no proxy is given this resource, because the secret {secret} is the mesh's own; give it another name"

@@ -101,12 +101,13 @@ impl Resource {
         Self { endpoints_name: Some(name), ..self }
     }
 
-    pub(crate) fn travels_alone(&self) -> bool {
+    /// See [`Self::travelling_alone`].
+    pub fn travels_alone(&self) -> bool {
         self.travels_alone
     }
 
     /// Of a cluster: the name under which its endpoints are asked for, if they are.
-    pub(crate) fn endpoints_name(&self) -> &Arc<str> {
+    pub fn endpoints_name(&self) -> &Arc<str> {
         self.endpoints_name.as_ref().unwrap_or(&self.name)
     }
 

@@ -47,14 +47,15 @@ pub(crate) async fn commit(
     let Verdict { writes, grounds, outcomes, rehearsal } = judging.await??;
     let put: Vec<(Key, Arc<Spec>)> = writes.iter().filter_map(what_is_put).collect();
     if dry_run == DryRun::Yes {
-        return Ok(done(&Committed { revision, outcomes }, rehearsal.present(), &put));
+        let after = Arc::new(rehearsal.present().clone());
+        return Ok(done(&Committed { revision, outcomes }, after, put).await);
     }
 
     let preconditions = grounds.iter().map(|ground| ground.precondition.clone()).collect();
     let transaction = Transaction { preconditions, writes, author: caller.who.to_owned(), at_ms };
     let committed = write::commit(api, caller, "POST", transaction, title::TRANSACTION).await?;
     let committed = committed.map_err(|failed| judge::overtaken(&failed, grounds))?;
-    Ok(done(&committed, &api.store.present(), &put))
+    Ok(done(&committed, api.store.present(), put).await)
 }
 
 fn what_is_put(write: &Write) -> Option<(Key, Arc<Spec>)> {
@@ -65,12 +66,12 @@ fn what_is_put(write: &Write) -> Option<(Key, Arc<Spec>)> {
 }
 
 /// `after` is the present in which all of it is done.
-fn done(committed: &Committed, after: &Present, put: &[(Key, Arc<Spec>)]) -> Answer {
+async fn done(committed: &Committed, after: Arc<Present>, put: Vec<(Key, Arc<Spec>)>) -> Answer {
     let results: Vec<&str> = committed.outcomes.iter().copied().map(Outcome::name).collect();
     let body = json!({"revision": committed.revision.to_string(), "results": results}).to_string();
     let mut answer = with_body(StatusCode::OK, JSON, body.into());
     kuma_revision(answer.headers_mut(), committed.revision);
-    warn(answer.headers_mut(), after, put.iter().map(|(key, spec)| (key, &**spec)));
+    warn(answer.headers_mut(), after, put).await;
     answer
 }
 

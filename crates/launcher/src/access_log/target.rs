@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::kinds::logging::TcpBackend;
-
-/// A name has at most 253 characters (RFC 1035, 2.3.4, without the length bytes).
-const LONGEST_HOST: usize = 253;
+use model::kinds::logging::{FileBackend, TcpBackend};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -20,23 +17,13 @@ impl Target {
     /// is not one: a port by its name, which Kuma 0.3.0 looked up, is among those.
     pub(super) fn parse(target: &str) -> Option<Self> {
         if let Some(path) = target.strip_prefix("file:") {
-            return is_path(path).then(|| Self::File(PathBuf::from(path)));
+            let backend = FileBackend { path: path.to_owned() };
+            return backend.is_usable().then(|| Self::File(PathBuf::from(path)));
         }
         let backend = TcpBackend { address: target.strip_prefix("tcp:")?.to_owned() };
-        let (host, port) = backend.host_and_port()?;
-        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| is_number && *port != 0)?;
-        is_host(host).then(|| Self::Tcp { host: host.to_owned(), port })
+        let (host, port) = backend.host_and_port_number()?;
+        Some(Self::Tcp { host: host.to_owned(), port: port.get() })
     }
-}
-
-fn is_path(path: &str) -> bool {
-    path.starts_with('/') && !path.contains('\0')
-}
-
-fn is_host(host: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'%');
-    host.len() <= LONGEST_HOST && host.bytes().all(allowed)
 }
 
 #[cfg(test)]

@@ -66,13 +66,27 @@ impl TcpBackend {
         (well_formed && !host.is_empty() && !port.is_empty()).then_some((host, port))
     }
 
-    /// Whether somebody can be reached at [`TcpBackend::address`]: a host, and a port from 1 to 65535 in digits.
-    pub fn is_reachable(&self) -> bool {
-        let is_port =
-            |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<NonZeroU16>().is_ok();
-        self.host_and_port().is_some_and(|(_, port)| is_port(port))
+    /// The host (an IPv6 address without its brackets) and the port that kuma-dp connects to; `None` where it could not: of a
+    /// port by its name, which Kuma 0.3.0 looked up, or one that no host can have.
+    pub fn host_and_port_number(&self) -> Option<(&str, NonZeroU16)> {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'%');
+        let (host, port) = self.host_and_port()?;
+        let is_host = host.len() <= HOST_MAX_BYTES && host.bytes().all(allowed);
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        Some((host, port.parse().ok()?)).filter(|_| is_host && is_number)
     }
 }
+
+impl FileBackend {
+    /// Whether kuma-dp can open it: nobody knows which folder a relative path would begin in.
+    pub fn is_usable(&self) -> bool {
+        self.path.starts_with('/') && !self.path.contains('\0')
+    }
+}
+
+/// A name has at most 253 characters (RFC 1035, 2.3.4, without the length bytes).
+const HOST_MAX_BYTES: usize = 253;
 
 impl Logging {
     pub fn backends(&self) -> &[LoggingBackend] {
@@ -234,18 +248,25 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_reached_but_at_a_port_in_digits() {
+    fn a_collector_has_a_host_and_a_port_in_digits() {
+        let long = format!("{}:1", "a".repeat(254));
         for (address, expected) in [
-            ("logstash:9000", true),
-            ("[::1]:9000", true),
-            ("logstash:65535", true),
-            ("logstash:0", false),
-            ("logstash:65536", false),
-            ("logstash:+9", false),
-            ("logstash:http", false),
-            ("logstash", false),
+            ("logstash:9000", Some(("logstash", 9000))),
+            ("logs_1.test:1", Some(("logs_1.test", 1))),
+            ("[::1]:9000", Some(("::1", 9000))),
+            ("[fe80::1%eth0]:65535", Some(("fe80::1%eth0", 65535))),
+            ("logstash:0", None),
+            ("logstash:65536", None),
+            ("logstash:+9", None),
+            ("logstash:syslog", None),
+            ("logs/x:9000", None),
+            ("ü:9000", None),
+            ("logstash", None),
+            (&long, None),
         ] {
-            assert_eq!(TcpBackend { address: address.to_owned() }.is_reachable(), expected, "{address}");
+            let backend = TcpBackend { address: address.to_owned() };
+            let found = backend.host_and_port_number().map(|(host, port)| (host, port.get()));
+            assert_eq!(found, expected, "{address}");
         }
     }
 }

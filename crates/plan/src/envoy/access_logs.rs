@@ -31,7 +31,7 @@ use crate::{ConnectionLog, LogDestination};
 pub(super) struct Line {
     destination: LogDestination,
     format: String,
-    /// `None`: Envoy writes into the file by itself, if it is one, and refuses the whole listener if it cannot.
+    /// `None`: Envoy writes into the file by itself, if it is one, and refuses the listener's TCP proxy if it cannot.
     pipe: Option<String>,
 }
 

@@ -51,8 +51,9 @@ mod versions;
 
 pub(crate) use listeners::SOURCES_WITH_A_CHAIN_MAX;
 pub use sources::Sources;
-pub(crate) use templates::{GivenTo, given_to, is_cluster};
+pub(crate) use templates::{GivenTo, given_to, guards, is_cluster, is_load_assignment};
 pub use tls_secrets::{IDENTITY_CERTIFICATE, MESH_CA};
+pub use type_urls::ALL as RESOURCE_TYPES;
 pub use versions::FORMAT;
 
 /// One xDS resource that a proxy should have. Cheap to make: nothing is translated before [`Resource::encode`].
@@ -195,7 +196,7 @@ impl Resource {
     /// The name under which a cluster asks for its endpoints, if that is not its own.
     pub fn endpoints_named(&self) -> Option<&str> {
         match &*self.part {
-            Part::Template(it) => it.endpoints_named.as_deref(),
+            Part::Template(it) => it.endpoints_asked_for.as_deref().filter(|name| *name != it.name),
             _ => None,
         }
     }

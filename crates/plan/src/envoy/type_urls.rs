@@ -11,7 +11,7 @@ pub(super) const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_
 pub(super) const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
 /// All, in make-before-break order.
-pub(super) const ALL: [&str; 6] = [CLUSTER, LOAD_ASSIGNMENT, SECRET, LISTENER, EXTENSION, ROUTES];
+pub const ALL: [&str; 6] = [CLUSTER, LOAD_ASSIGNMENT, SECRET, LISTENER, EXTENSION, ROUTES];
 
 #[cfg(test)]
 mod tests {
