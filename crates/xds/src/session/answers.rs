@@ -6,10 +6,24 @@ use std::{
 };
 
 use super::{
+    Session,
     channel::{Channel, Sent},
     rejected::{Rejected, retry_after},
 };
-use crate::Snapshot;
+use crate::{ResourceType, Snapshot};
+
+impl Session {
+    /// Offers again what may have been refused because a cluster that it names was not there: Envoy refuses a listener whose
+    /// own routes name such a one, and nothing else tells that it would take it now.
+    pub(super) fn offer_again_what_refers_to_clusters(&mut self) {
+        let Some(snapshot) = self.snapshot.as_deref() else { return };
+        for resource_type in [ResourceType::Listener, ResourceType::Extension, ResourceType::Route] {
+            if let Some(channel) = self.channels.get_mut(resource_type) {
+                channel.offer_rejected_again(snapshot);
+            }
+        }
+    }
+}
 
 impl Channel {
     /// Notes that the client refused these responses.
@@ -31,6 +45,16 @@ impl Channel {
         let is_repeated = |name: &str, version: &Arc<str>| self.is_whole() && self.has_taken(name, version);
         resources.extend(refused.filter(|(name, version)| !is_repeated(name, version)));
         self.rejected = Some(Box::new(Rejected { resources, since: now, retry_at: Some(retry_at), repeats }));
+    }
+
+    /// Whether these responses, once taken, give the client a name that it did not have before, perhaps because it had refused
+    /// it. A newer version of one that it has changes nothing for who refers to it.
+    pub(super) fn are_news(&self, sent: &[Sent]) -> bool {
+        let is_new = |name: &str| {
+            let known = self.names.get(name);
+            known.is_some_and(|it| it.held.is_some() && it.acknowledged.is_none())
+        };
+        sent.iter().flat_map(|it| &it.resources).any(|(name, _)| is_new(name))
     }
 
     /// Notes that the client took these responses.

@@ -266,8 +266,14 @@ impl Channel {
 
     /// Puts on the list again what was rejected, if its time has come.
     pub(super) fn retry_rejected(&mut self, now: Instant, snapshot: &Snapshot) {
-        let due = self.rejected.as_mut().filter(|it| it.retry_at.is_some_and(|at| at <= now));
-        let Some(rejected) = due else { return };
+        if self.rejected.as_ref().is_some_and(|it| it.retry_at.is_some_and(|at| at <= now)) {
+            self.offer_rejected_again(snapshot);
+        }
+    }
+
+    /// Puts on the list again what was rejected, whether its time has come or not. A refusal that follows counts as a repeat.
+    pub(super) fn offer_rejected_again(&mut self, snapshot: &Snapshot) {
+        let Some(rejected) = &mut self.rejected else { return };
         for name in rejected.take_all_again() {
             self.mark_again(name, snapshot);
         }

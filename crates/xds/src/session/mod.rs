@@ -178,7 +178,11 @@ impl Session {
             self.status.rejections.insert(resource_type, rejection);
         } else {
             counts.acknowledged += count;
+            let gives_new_clusters = resource_type == ResourceType::Cluster && channel.are_news(&answered);
             channel.accept(&answered, now.wall);
+            if gives_new_clusters {
+                self.offer_again_what_refers_to_clusters();
+            }
         }
         self.status.last_update = Some(now.wall);
         self.status_changed = true;

@@ -2,7 +2,8 @@
 //!
 //! A refused response is not sent again at once: the same words would get the same answer for ever. What was in it is
 //! offered again when something of it changes, and after a while that doubles, because some refusals heal without a
-//! change of content ("address already in use").
+//! change of content ("address already in use"). What may refer to a cluster is also offered again when the client takes one that
+//! it did not have.
 //!
 //! It is offered again one by one, but for whole sets, which cannot be taken apart. Envoy takes the good resources of a
 //! response that it refuses, but does not remember that it has them, so that after a reconnect their removal could not be

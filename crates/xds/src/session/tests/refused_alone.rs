@@ -193,3 +193,118 @@ fn one_that_was_refused_and_cannot_be_offered_again_holds_back_nothing() {
         ",
     );
 }
+
+#[test]
+fn what_was_refused_for_want_of_a_cluster_is_offered_again_when_the_client_takes_one_that_it_did_not_have() {
+    after_settled(
+        "
+        push cds a@1, eds a@1, lds l@1 raw@1! raw2@1!, ecds x@1
+        < 5 lds raw@1
+        > lds nack 5
+        < 6 lds raw2@1
+        > lds nack 6
+        push cds a@1 raw@1!, eds a@1, lds l@1 raw@1! raw2@1!, ecds x@1
+        < 7 cds raw@1
+        unsettled
+        > cds ack 7
+        < 8 lds raw@1
+        > lds ack 8
+        < 9 lds raw2@1
+        > lds nack 9
+        rejected lds: raw2@1
+        settled 3
+        # It was refused twice.
+        wait 9999ms
+        wait 2001ms
+        < 10 lds raw2@1
+        > lds nack 10
+        # The next wait, of 20 s, is begun again, and doubled, by each new cluster.
+        push cds a@1 b@1! raw@1!, eds a@1, lds l@1 raw@1! raw2@1!, ecds x@1
+        < 11 cds b@1
+        > cds ack 11
+        < 12 lds raw2@1
+        > lds nack 12
+        wait 39999ms
+        wait 8001ms
+        < 13 lds raw2@1
+        > lds ack 13
+        rejected nothing
+        settled 4
+        ",
+    );
+}
+
+#[test]
+fn a_cluster_that_the_client_had_refused_is_one_that_it_does_not_have() {
+    after_settled(
+        "
+        push cds a@1 raw@1!, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 5 cds raw@1
+        > cds nack 5
+        < 6 lds raw@1
+        > lds nack 6
+        push cds a@1 raw@2!, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 7 cds raw@2
+        > cds ack 7
+        < 8 lds raw@1
+        > lds ack 8
+        rejected nothing
+        settled 3
+        ",
+    );
+}
+
+/// Else every edit of anything would offer again what it cannot help.
+#[test]
+fn a_change_of_a_known_cluster_offers_nothing_again() {
+    after_settled(
+        "
+        push cds a@1 b@1, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 5 cds b@1
+        > cds ack 5
+        < 6 lds raw@1
+        > lds nack 6
+        push cds a@2 b@1, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 7 cds a@2
+        < 8 eds a@1
+        > eds ack 8
+        > cds ack 7
+        push cds a@3! b@1, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 9 cds a@3
+        < 10 eds a@1
+        > eds ack 10
+        > cds nack 9
+        push cds a@4 b@1, eds a@1, lds l@1 raw@1!, ecds x@1
+        < 11 cds a@4
+        < 12 eds a@1
+        > eds ack 12
+        > cds ack 11
+        rejected lds: raw@1
+        settled 5
+        ",
+    );
+}
+
+#[test]
+fn extensions_and_routes_are_offered_again_with_a_new_cluster_too() {
+    after_settled(
+        "
+        push cds a@1, eds a@1, lds l@1, ecds x@2, rds r@1
+        < 5 ecds x@2
+        > ecds nack 5
+        > rds +r
+        < 6 rds r@1
+        > rds nack 6
+        rejected ecds: x@2, rds: r@1
+        push cds a@1 b@1, eds a@1, lds l@1, ecds x@2, rds r@1
+        < 7 cds b@1
+        > cds ack 7
+        < 8 ecds x@2
+        < 9 rds r@1
+        > ecds ack 8
+        > rds ack 9
+        rejected nothing
+        settled 3
+        ",
+    );
+}

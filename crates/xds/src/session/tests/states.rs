@@ -380,3 +380,29 @@ fn who_wants_everything_by_name_ends_it_by_naming_nothing() {
         ",
     );
 }
+
+#[test]
+fn a_set_of_listeners_that_was_refused_is_sent_again_when_the_client_takes_a_cluster_that_it_did_not_have() {
+    play_states(
+        "
+        push cds a@1, lds l@1 raw@1!
+        > cds
+        < 1 cds a@1
+        > cds holding 1 ack 1
+        > lds
+        < 2 lds l@1 raw@1
+        > lds nack 2
+        rejected lds: l@1 raw@1
+        push cds a@2, lds l@1 raw@1!
+        < 3 cds a@2
+        > cds holding 3 ack 3
+        push cds a@2 raw@1!, lds l@1 raw@1!
+        < 4 cds a@2 raw@1
+        > cds holding 4 ack 4
+        < 5 lds l@1 raw@1
+        > lds holding 5 ack 5
+        rejected nothing
+        settled 3
+        ",
+    );
+}
