@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use tempfile::TempDir;
 use testbed::Programs;
 
-use crate::{mesh, permission_transfer, permissive, resume, shop::Shop, transfer};
+use crate::{mesh, permission_transfer, permissive, resume, shop::Shop, templates, transfer};
 
 /// An Envoy whose bootstrap, made for the incremental protocol, asks for the other one. It lasts as long as its folder.
 fn in_states(programs: Programs) -> (Programs, TempDir) {
@@ -63,4 +63,10 @@ async fn a_transfer_outlives_all_but_its_own_revocation() {
 async fn mtls_is_turned_on_and_off_without_a_refused_connection() {
     let (programs, _folder) = in_states(Programs::find().unwrap());
     permissive::on_and_off(programs, 166).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_envoy_rejects_of_a_template_costs_nothing_else() {
+    let (programs, _folder) = in_states(Programs::find().unwrap());
+    templates::rejections_cost_nothing_else(programs, 189).await;
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use testbed::{Answer, Service};
+use testbed::{Answer, Programs, Service};
 
 use crate::shop::{Shop, until};
 
@@ -17,7 +17,11 @@ struct Mesh {
 
 impl Mesh {
     async fn open(network: u8) -> Self {
-        let mut shop = Shop::open(network, &[]).await;
+        Self::open_with(Programs::find().unwrap(), network).await
+    }
+
+    async fn open_with(programs: Programs, network: u8) -> Self {
+        let mut shop = Shop::open_with(programs, network, &[]).await;
         let outbound = shop.outbound(10_001);
         shop.register("backend", json!({"service": "backend"}), &[]).await;
         shop.register("web", json!({"service": "web"}), &[(outbound, "backend")]).await;
@@ -180,7 +184,11 @@ async fn a_template_that_is_removed_gives_back_what_it_had_overridden() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_envoy_rejects_costs_nothing_else_and_says_why() {
-    let mut mesh = Mesh::open(187).await;
+    rejections_cost_nothing_else(Programs::find().unwrap(), 187).await;
+}
+
+pub(crate) async fn rejections_cost_nothing_else(programs: Programs, network: u8) {
+    let mut mesh = Mesh::open_with(programs, network).await;
     let extra = Service::start("extra", Answer::Name).await.unwrap();
     let (good, taken) = (mesh.shop.outbound(10_002), mesh.outbound);
     let elsewhere: SocketAddr = "192.0.2.1:80".parse().unwrap();
