@@ -25,7 +25,7 @@ async fn the_oldest_envoy_follows_routes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_kuma_cp_changes_nothing_in_the_oldest_envoy() {
-    resume::restart_both_ways(programs(), 142, resume::CONFIRMATIONS).await;
+    resume::restart_both_ways(programs(), 142, resume::Protocol::Delta).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

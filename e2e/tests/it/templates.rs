@@ -9,8 +9,8 @@ use testbed::{Answer, Programs, Service};
 use crate::shop::{Shop, until};
 
 /// web, which calls backend.
-struct Mesh {
-    shop: Shop,
+pub(crate) struct Mesh {
+    pub(crate) shop: Shop,
     /// By which web calls backend.
     outbound: SocketAddr,
 }
@@ -20,7 +20,7 @@ impl Mesh {
         Self::open_with(Programs::find().unwrap(), network).await
     }
 
-    async fn open_with(programs: Programs, network: u8) -> Self {
+    pub(crate) async fn open_with(programs: Programs, network: u8) -> Self {
         let mut shop = Shop::open_with(programs, network, &[]).await;
         let outbound = shop.outbound(10_001);
         shop.register("backend", json!({"service": "backend"}), &[]).await;
@@ -37,11 +37,11 @@ impl Mesh {
         until("the right one to answer", async || self.answers(name).await).await;
     }
 
-    async fn answers(&self, name: &str) -> bool {
+    pub(crate) async fn answers(&self, name: &str) -> bool {
         testbed::ask(self.outbound, "").await.is_ok_and(|answer| answer == name)
     }
 
-    async fn apply(&self, resources: &[&str]) {
+    pub(crate) async fn apply(&self, resources: &[&str]) {
         self.shop.control_plane.apply(&template(resources)).await.unwrap();
     }
 
@@ -61,7 +61,7 @@ impl Mesh {
         resources.iter().find(|it| it["type"] == "Listener" && it["name"] == name).cloned()
     }
 
-    async fn until_rejected(&self, listener: &str) -> Value {
+    pub(crate) async fn until_rejected(&self, listener: &str) -> Value {
         let rejected = async || self.listener(listener).await.is_some_and(|it| it["state"] == "rejected");
         until("Envoy to reject the listener", rejected).await;
         self.listener(listener).await.unwrap()
@@ -79,7 +79,7 @@ fn template(resources: &[&str]) -> Value {
 }
 
 /// A cluster of one endpoint, in the v2 API.
-fn cluster(name: &str, port: u16) -> String {
+pub(crate) fn cluster(name: &str, port: u16) -> String {
     format!(
         "'@type': type.googleapis.com/envoy.api.v2.Cluster\nname: {name}\ntype: STATIC\nconnectTimeout: 5s\nloadAssignment:\n  \
          clusterName: {name}\n  endpoints:\n    - lbEndpoints:\n        - endpoint:\n            address:\n              \
@@ -88,7 +88,7 @@ fn cluster(name: &str, port: u16) -> String {
 }
 
 /// A listener before a cluster, in the v3 API.
-fn listener(name: &str, address: SocketAddr, cluster: &str) -> String {
+pub(crate) fn listener(name: &str, address: SocketAddr, cluster: &str) -> String {
     let (ip, port) = (address.ip(), address.port());
     format!(
         "'@type': type.googleapis.com/envoy.config.listener.v3.Listener\nname: {name}\naddress: {{ socket_address: {{ address: {ip}, \

@@ -97,6 +97,8 @@ pub(super) struct Sent {
     /// Names and versions.
     pub(super) resources: Vec<(Arc<str>, Arc<str>)>,
     pub(super) removed: Vec<Arc<str>>,
+    /// Whether it only says again what the client says it has.
+    confirms: bool,
 }
 
 impl Channel {
@@ -324,7 +326,13 @@ impl Channel {
 
     /// Notes that a response has gone out.
     pub(super) fn sent(&mut self, nonce: u64, now: Instant, portion: &Portion) {
-        let mut sent = Sent { nonce, at: now, resources: Vec::new(), removed: Vec::new() };
+        let mut sent = Sent {
+            nonce,
+            at: now,
+            resources: Vec::new(),
+            removed: Vec::new(),
+            confirms: portion.said.is_empty(),
+        };
         self.has_overtaken = portion.overtakes;
         for (name, action) in &portion.said {
             self.pending.remove(name);
@@ -346,8 +354,12 @@ impl Channel {
         self.in_flight.push_back(sent);
     }
 
-    /// Of clusters: the names under which the endpoints of those in an unanswered response are asked for.
+    /// Of clusters: the names under which the endpoints of those in an unanswered response are asked for. A confirmation most
+    /// likely gives the client no cluster anew; if it does, the client asks.
     pub(super) fn endpoints_of(&self, sent: &Sent) -> Vec<Arc<str>> {
+        if sent.confirms {
+            return Vec::new();
+        }
         let held = sent.resources.iter().filter_map(|(name, _)| self.names.get(name)?.held.as_ref());
         held.filter_map(Held::resource).map(|it| it.endpoints_name().clone()).collect()
     }

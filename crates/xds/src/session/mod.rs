@@ -56,7 +56,7 @@ pub struct Response {
     /// Names that the client should forget. The state-of-the-world protocol says so by not naming them.
     pub removed: Vec<Arc<str>>,
     /// Of the state-of-the-world protocol: the version of all that the client has of this type after this response. The
-    /// same resources have the same version, whoever sends them, so that a client that comes back with it has them.
+    /// same resources have the same version, whoever sends them, so that a client that comes back with it has taken them.
     pub state_version: Option<String>,
 }
 

@@ -84,8 +84,8 @@ fn open(
     }
 }
 
-/// Every later request. `repeats`: it has the nonce of a response that was answered before. Envoy asks so again for
-/// endpoints when it warms a cluster anew, and waits for an answer.
+/// Every later request. `repeats`: it has the nonce of a response that was answered before, or none where there was no
+/// response yet. Envoy asks so again for endpoints when it warms a cluster anew, and waits for an answer.
 fn resubscribe(channel: &mut Channel, request: &StateRequest, repeats: bool, snapshot: Option<&Snapshot>) {
     let resource_type = channel.resource_type;
     let wanted: BTreeSet<&str> = names(resource_type, request).collect();
@@ -136,7 +136,9 @@ impl Channel {
     }
 
     /// Whether the client has, from an earlier stream, what it should have: it says so by its version. Then it needs no
-    /// answer.
+    /// answer, but of a whole set, which it gets all the same. Its version is that of the last set that it has taken, and
+    /// says nothing of one that it refused later: Envoy takes what is good of that, so that it may have something else, and
+    /// more. To an Envoy that has just this set it is a confirmation, and changes nothing.
     pub(super) fn holds_already(&mut self, snapshot: &Snapshot) -> bool {
         let Some((offered, at)) = self.offered.take() else { return false };
         let is_wanted = |it: &&Arc<Resource>| self.wildcard || self.subscribes_to(&it.name);
@@ -147,13 +149,13 @@ impl Channel {
             self.leave_what_is_about_to_go(snapshot, &offered);
             return false;
         }
+        let is_certain = !self.is_whole();
         for resource in wanted {
             let entry = self.names.entry(resource.name.clone()).or_default();
-            entry.acknowledged = Some((resource.version.clone(), at));
+            entry.acknowledged = is_certain.then(|| (resource.version.clone(), at));
             entry.held = Some(Held::Sent(resource));
         }
         self.pending.clear();
-        self.owes_first_answer = false;
         true
     }
 
@@ -193,7 +195,7 @@ impl Channel {
     }
 
     fn was_answered_by(&self, nonce: Option<u64>) -> bool {
-        !self.is_whole() && self.in_flight.is_empty() && nonce.is_some() && nonce == self.last_answered
+        !self.is_whole() && self.in_flight.is_empty() && nonce == self.last_answered
     }
 
     fn subscribed_but_for(&self, wanted: &BTreeSet<&str>) -> Vec<Arc<str>> {

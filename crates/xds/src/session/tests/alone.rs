@@ -199,13 +199,15 @@ fn in_whole_states_only_sets_travel_together() {
         reconnect
         > cds holding 1
         push cds a@1 b@1!, eds a@1! b@1 c@1!
+        < 1 cds a@1 b@1
+        > cds holding 1 ack 1
         > eds a b c holding 5
-        < 1 eds b@1
-        > eds a b c holding 1 ack 1
-        < 2 eds a@1
+        < 2 eds b@1
         > eds a b c holding 2 ack 2
-        < 3 eds c@1
+        < 3 eds a@1
         > eds a b c holding 3 ack 3
+        < 4 eds c@1
+        > eds a b c holding 4 ack 4
         settled 2
         ",
     );

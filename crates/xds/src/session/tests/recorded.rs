@@ -285,9 +285,13 @@ fn envoy_comes_back_in_whole_states_to_the_same_world_and_to_another() {
         > eds other b holding 2
         > lds holding 3
         push cds b@1 local@1 other@1, eds b@1 other@1, lds o@1 o2@1, ecds x@1 x2@1
+        < 1 cds b@1 local@1 other@1
+        < 2 lds o@1 o2@1
         > ecds x x2 holding 4
-        < 1 ecds x@1 x2@1
-        > ecds x x2 holding 1 ack 1
+        > cds holding 1 ack 1
+        < 3 ecds x@1 x2@1
+        > lds holding 2 ack 2
+        > ecds x x2 holding 3 ack 3
         settled 2
         ",
     );

@@ -61,8 +61,9 @@ fn a_cluster_that_goes_stays_in_the_set_until_nobody_refers_to_it() {
     );
 }
 
+/// Its version says what it has taken last, and not what it has of a set that it refused later.
 #[test]
-fn who_comes_back_with_the_version_of_the_set_is_not_answered_and_with_another_gets_it() {
+fn who_comes_back_gets_the_set_whatever_its_version() {
     play_states(
         "
         push cds a@1 b@1, eds a@1 b@1, lds l@1
@@ -76,21 +77,89 @@ fn who_comes_back_with_the_version_of_the_set_is_not_answered_and_with_another_g
         reconnect
         > cds holding 1
         push cds a@1 b@1, eds a@1 b@1, lds l@2
+        < 1 cds a@1 b@1
+        holds cds a@1/- b@1/-
         > eds a b
-        < 1 eds a@1 b@1
-        > eds a b ack 1
+        < 2 eds a@1 b@1
+        > eds a b ack 2
         > lds holding 2
-        < 2 lds l@2
-        > lds holding 2 ack 2
+        unsettled
+        > cds holding 1 ack 1
+        < 3 lds l@2
+        > lds holding 3 ack 3
         settled 2
         holds cds a@1/1 b@1/1
         reconnect
         push cds b@1, eds b@1, lds l@2
-        > lds holding 2
         > cds holding 1
         < 1 cds b@1
         > cds holding 1 ack 1
+        > lds holding 3
+        < 2 lds l@2
+        > lds holding 3 ack 2
         settled 3
+        ",
+    );
+}
+
+/// Of the set that it refused it has taken `extra` and the newer `a`, and says the version of the one before.
+#[test]
+fn what_was_taken_of_a_refused_set_and_is_not_wanted_after_a_reconnect_is_taken_back() {
+    play_states(
+        "
+        push cds a@1, eds a@1, lds l@1
+        > cds
+        < 1 cds a@1
+        > eds a
+        < 2 eds a@1
+        > eds a holding 2 ack 2
+        > cds holding 1 ack 1
+        > lds
+        < 3 lds l@1
+        > lds holding 3 ack 3
+        push cds a@2 bad@1! extra@1!, eds a@1, lds l@1
+        < 4 cds a@2 bad@1 extra@1
+        < 5 eds a@1
+        > eds a holding 5 ack 5
+        > cds holding 1 nack 4
+        rejected cds: a@2 bad@1 extra@1
+        reconnect
+        push cds a@1, eds a@1, lds l@1
+        > cds holding 1
+        < 1 cds a@1
+        > eds a holding 5
+        # It warms the old one anew.
+        > eds a holding 5
+        < 2 eds a@1
+        > eds a holding 2 ack 2
+        > cds holding 1 ack 1
+        > lds holding 3
+        < 3 lds l@1
+        > lds holding 3 ack 3
+        rejected nothing
+        settled 3
+        ",
+    );
+}
+
+#[test]
+fn a_confirmation_that_is_refused_is_sent_again() {
+    play_states(
+        "
+        push lds l@1
+        > lds
+        < 1 lds l@1
+        > lds holding 1 ack 1
+        reconnect
+        push lds l@1
+        > lds holding 1
+        < 1 lds l@1
+        > lds holding 1 nack 1
+        rejected lds: l@1
+        wait 6s
+        < 2 lds l@1
+        > lds holding 1 ack 2
+        rejected nothing
         ",
     );
 }
@@ -316,12 +385,14 @@ fn the_first_set_is_complete_or_waits() {
         > cds holding 1
         > eds a holding 2
         push cds a@1, eds a@2, lds l@2
-        < 1 eds a@2
+        < 1 cds a@1
+        < 2 eds a@2
+        > cds holding 1 ack 1
         push cds a@1, eds a@3, lds l@2
         > lds holding 3
-        > eds a holding 1 ack 1
-        < 2 eds a@3
-        < 3 lds l@2
+        > eds a holding 2 ack 2
+        < 3 eds a@3
+        < 4 lds l@2
         ",
     );
 }
