@@ -48,15 +48,18 @@ pub(super) fn key(kind: &Kind, key: &str, node: &Node) -> Result<MapKey, RawErro
     value.into_map_key().ok_or_else(|| key.mismatch("under a key of another type"))
 }
 
-/// The number of an enum's value, by its name or by itself.
+/// The number of an enum's value, by its name, in whatever case (as Envoy reads it), or by itself.
 pub(super) fn enum_number(descriptor: &EnumDescriptor, node: &Node) -> Result<i32, RawError> {
-    if let Tree::Integer(number) = node.value
-        && let Ok(number) = i32::try_from(number)
-        && descriptor.get_value(number).is_some()
-    {
+    let number = match &node.value {
+        Tree::Integer(number) => i32::try_from(*number).ok(),
+        Tree::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    if let Some(number) = number.filter(|number| descriptor.get_value(*number).is_some()) {
         return Ok(number);
     }
-    if let Some(value) = node.as_text().and_then(|name| descriptor.get_value_by_name(name)) {
+    let by_name = |name: &str| descriptor.values().find(|value| value.name().eq_ignore_ascii_case(name));
+    if let Some(value) = node.as_text().and_then(by_name) {
         return Ok(value.number());
     }
     let all: Vec<_> = descriptor.values().collect();

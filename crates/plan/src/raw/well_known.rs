@@ -6,7 +6,7 @@ use serde_json::{Map, Number};
 use super::{
     error::RawError,
     scalars,
-    tree::{Node, Tree},
+    tree::{Entries, Node, Tree},
 };
 
 /// Whether protobuf's JSON has the message in another form than as an object with its fields.
@@ -42,7 +42,25 @@ pub(super) fn read(message: &MessageDescriptor, node: &Node) -> Result<DynamicMe
     }
 }
 
+/// With its fields, which Envoy reads beside the form that the message has in protobuf's JSON.
+fn with_fields(
+    message: &MessageDescriptor,
+    node: &Node,
+    entries: &Entries,
+    expected: &str,
+) -> Result<DynamicMessage, RawError> {
+    let mut read = DynamicMessage::new(message.clone());
+    for (name, value) in entries {
+        let field = message.get_field_by_name(name).ok_or_else(|| node.mismatch(expected))?;
+        read.set_field(&field, scalars::read(&field.kind(), value)?);
+    }
+    Ok(read)
+}
+
 fn wrapper(message: &MessageDescriptor, node: &Node) -> Result<DynamicMessage, RawError> {
+    if let Tree::Map(entries) = &node.value {
+        return with_fields(message, node, entries, "a plain value");
+    }
     let mut wrapper = DynamicMessage::new(message.clone());
     for field in message.fields() {
         wrapper.set_field(&field, scalars::read(&field.kind(), node)?);
@@ -81,8 +99,12 @@ fn finite(float: f64, node: &Node) -> Result<serde_json::Value, RawError> {
 
 /// Seconds, with up to nine digits of a fraction, and an s.
 fn duration(message: &MessageDescriptor, node: &Node) -> Result<DynamicMessage, RawError> {
-    let parts = node.as_text().and_then(duration_parts);
-    let (seconds, nanoseconds) = parts.ok_or_else(|| node.mismatch("a duration such as 5s or 0.25s"))?;
+    const EXPECTED: &str = "a duration such as 5s or 0.25s";
+    let parts = match &node.value {
+        Tree::Map(entries) => parts_of(&with_fields(message, node, entries, EXPECTED)?),
+        _ => node.as_text().and_then(duration_parts),
+    };
+    let (seconds, nanoseconds) = parts.ok_or_else(|| node.mismatch(EXPECTED))?;
     if seconds.abs() > MAX_SECONDS {
         return Err(node.place.rule(format!("must be at most {MAX_SECONDS}s, which is 10,000 years")));
     }
@@ -93,6 +115,14 @@ fn duration(message: &MessageDescriptor, node: &Node) -> Result<DynamicMessage, 
 }
 
 const MAX_SECONDS: i64 = 315_576_000_000;
+
+/// Of one that has them as fields; `None` if they are not those of one duration (google/protobuf/duration.proto).
+fn parts_of(duration: &DynamicMessage) -> Option<(i64, i32)> {
+    let seconds = duration.get_field_by_name("seconds")?.as_i64()?;
+    let nanoseconds = duration.get_field_by_name("nanos")?.as_i32()?;
+    let have_one_sign = seconds == 0 || nanoseconds == 0 || (seconds < 0) == (nanoseconds < 0);
+    (have_one_sign && nanoseconds.abs() < 1_000_000_000).then_some((seconds, nanoseconds))
+}
 
 /// Both have the sign of the whole.
 fn duration_parts(text: &str) -> Option<(i64, i32)> {

@@ -173,12 +173,33 @@ fn a_value_is_of_its_fields_type() {
             ("altStatName: {}", "altStatName: must be text, not an object"),
             ("type: 0", ""),
             ("type: STRICT_DNS", ""),
+            ("type: strict_dns", ""),
+            ("type: '0'", ""),
+            (
+                "type: '77'",
+                "type: '77' is no value: it must be one of STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST",
+            ),
             (
                 "type: STRICTDNS",
                 "type: 'STRICTDNS' is no value: it must be a value of envoy.api.v2.Cluster.DiscoveryType; did you mean 'STRICT_DNS'?",
             ),
             ("type: 77", "type: must be one of STATIC, STRICT_DNS, LOGICAL_DNS, EDS, ORIGINAL_DST"),
             ("cleanupInterval: 0.25s", ""),
+            ("cleanupInterval: {seconds: 5, nanos: 250}", ""),
+            (
+                "cleanupInterval: {seconds: 5, nanos: -1}",
+                "cleanupInterval: must be a duration such as 5s or 0.25s, not an object",
+            ),
+            (
+                "cleanupInterval: {minutes: 5}",
+                "cleanupInterval: must be a duration such as 5s or 0.25s, not an object",
+            ),
+            ("cleanupInterval: {seconds: x}", "cleanupInterval.seconds: must be a whole number, not text"),
+            ("maxRequestsPerConnection: {value: 5}", ""),
+            (
+                "maxRequestsPerConnection: {valve: 5}",
+                "maxRequestsPerConnection: must be a plain value, not an object",
+            ),
             ("cleanupInterval: 5", "cleanupInterval: must be a duration such as 5s or 0.25s, not a number"),
             ("cleanupInterval: 5ms", "cleanupInterval: must be a duration such as 5s or 0.25s, not text"),
             (
