@@ -146,6 +146,22 @@ async fn a_hangup_opens_a_file_anew_that_was_moved_though_no_line_comes() {
     until_reads(&moved, "one\n").await;
 }
 
+/// It may be one that no TrafficLog names any more.
+#[tokio::test]
+async fn a_hangup_leaves_a_file_alone_that_failed_until_its_next_line() {
+    let mut mesh = Mesh::start().await;
+    let (path, target) = mesh.file("missing/access.log");
+    mesh.log(&target, "lost").await;
+    mesh.until_counted(&dropped("unwritable", 1)).await;
+    fs::create_dir(mesh.home.path("missing")).expect("the folder is ours");
+    mesh.kuma_dp.signal(Signal::SIGHUP);
+    mesh.kuma_dp.line("the files of the access log are opened anew").await;
+    // What a sink is to do it does before it ends.
+    let said = mesh.end().await;
+    assert!(!path.exists(), "{said}");
+    assert!(!said.contains("works again"), "{said}");
+}
+
 /// What is wrong with a path, how that shows, and that nothing else feels it.
 #[tokio::test]
 async fn a_path_that_cannot_be_written_costs_its_own_lines_and_one_warning() {

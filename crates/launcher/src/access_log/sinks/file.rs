@@ -30,7 +30,9 @@ pub(super) async fn run(
     loop {
         let batch = match queue.next(idle).await {
             Work::Write(batch) => Some(batch),
-            Work::Reopen => None,
+            Work::Reopen if file.is_open() => None,
+            // Nobody may want its lines any more, so it is the next line that tries it.
+            Work::Reopen => continue,
             Work::End => return,
         };
         let lines = batch.as_ref().map_or(0, Batch::lines);

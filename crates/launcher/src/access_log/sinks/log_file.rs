@@ -86,6 +86,11 @@ impl LogFile {
         &self.path
     }
 
+    /// `false`: no line has come yet, or the last attempt failed.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Appends all of it with one write, if the file is one that takes it at once.
     pub(super) fn append(&mut self, batch: &Batch) -> Written {
         let mut written = 0;

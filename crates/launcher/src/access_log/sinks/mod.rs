@@ -86,7 +86,7 @@ impl Sinks {
         Ok(())
     }
 
-    /// Files are opened anew: somebody has moved them away.
+    /// Files that are open are opened anew: somebody has moved them away. One that failed waits for its next line.
     pub(super) fn reopen(&self) {
         for sink in self.by_target.values() {
             sink.queue.reopen();
