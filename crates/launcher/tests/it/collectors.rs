@@ -96,6 +96,15 @@ async fn lines_wait_for_a_collector_that_is_not_there_yet() {
     mesh.until_counted(&dropped("unreachable", 0)).await;
 }
 
+/// Whether this machine's name service says no, or nothing at all. No name ends so (RFC 6761).
+#[tokio::test]
+async fn a_collector_whose_name_nobody_knows_is_warned_of_with_its_name() {
+    let mut mesh = Mesh::start().await;
+    mesh.log("tcp:logs.invalid:9000", "one").await;
+    let warning = mesh.logged("its name logs.invalid cannot be looked up").await;
+    assert_eq!(warning["reason"], "unreachable", "{warning}");
+}
+
 #[tokio::test]
 async fn what_does_not_fit_while_a_collector_is_away_is_lost_and_the_oldest_are_kept() {
     const LINES: usize = 3000;

@@ -6,13 +6,14 @@
 //! delivered, and may be lost.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access_log::dropped::Dropped;
 use crate::access_log::sinks::batch::Batch;
@@ -20,7 +21,7 @@ use crate::access_log::sinks::queue::{Queue, Work};
 use crate::access_log::sinks::report::{Report, Trouble};
 use crate::pauses::Pauses;
 
-/// As Kuma 0.3.0.
+/// As Kuma 0.3.0; the look-up of the name is part of it.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// A collector that acknowledges nothing, or takes nothing, for so long counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
@@ -32,6 +33,17 @@ const STEADY: Duration = Duration::from_secs(10);
 const SEND_BUFFER: usize = 128 * 1024;
 /// Of what a collector says, which nobody wants to know, at once.
 const READ_SIZE: usize = 1024;
+
+/// Why a collector gets no lines, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreachable {
+    #[error(
+        "its name {host} cannot be looked up: {source}; correct it in the Mesh's logging backend, or make this machine know it"
+    )]
+    Name { host: String, source: io::Error },
+    #[error("{0}; start it, or change the Mesh's logging backend")]
+    Connection(#[from] io::Error),
+}
 
 /// Writes until the queue ends. If the collector does not come back and no line comes either, it gives up what waits.
 pub(super) async fn run(host: String, port: u16, queue: Arc<Queue>, report: Arc<Report>, idle: Duration) {
@@ -56,7 +68,7 @@ pub(super) async fn run(host: String, port: u16, queue: Arc<Queue>, report: Arc<
                     End::Finished => return,
                     End::Broken { batch, error } => {
                         left = batch;
-                        error
+                        error.into()
                     }
                 }
             }
@@ -77,11 +89,12 @@ pub(super) async fn run(host: String, port: u16, queue: Arc<Queue>, report: Arc<
 }
 
 /// The name is looked up each time: a collector may have moved.
-pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = timeout(DIAL_WITHIN, TcpStream::connect((host, port))).await.map_err(|_| {
-        let words = format!("it does not answer within {} s", DIAL_WITHIN.as_secs());
-        io::Error::new(io::ErrorKind::TimedOut, words)
-    })??;
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, Unreachable> {
+    let deadline = Instant::now() + DIAL_WITHIN;
+    let found = async { Ok(lookup_host((host, port)).await?.collect()) };
+    let addresses = look_up(host, found, deadline).await?;
+    let connected = TcpStream::connect(addresses.as_slice());
+    let stream = timeout_at(deadline, connected).await.map_err(|_| late("it does not answer"))??;
     let keepalive = TcpKeepalive::new().with_time(DEAD_AFTER).with_interval(BETWEEN_PROBES);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
@@ -89,6 +102,19 @@ pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     socket.set_send_buffer_size(SEND_BUFFER)?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+async fn look_up(
+    host: &str,
+    found: impl Future<Output = io::Result<Vec<SocketAddr>>>,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, Unreachable> {
+    let found = timeout_at(deadline, found).await.unwrap_or_else(|_| Err(late("nothing answers")));
+    found.map_err(|source| Unreachable::Name { host: host.to_owned(), source })
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {} s", DIAL_WITHIN.as_secs()))
 }
 
 /// How a connection ended.
@@ -164,8 +190,35 @@ async fn end_of(stream: &mut TcpStream) -> io::Error {
     }
 }
 
-fn trouble(error: &io::Error) -> Trouble {
-    let words =
-        format!("the collector cannot be reached: {error}; start it, or change the Mesh's logging backend");
-    Trouble { reason: Dropped::Unreachable, words }
+fn trouble(error: &Unreachable) -> Trouble {
+    Trouble { reason: Dropped::Unreachable, words: format!("the collector cannot be reached: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_looked_up_is_told_apart_from_a_collector_that_is_away() {
+        let now = Instant::now();
+        let unknown = async { Err(io::Error::other("nobody knows it")) };
+        for (looked_up, expected) in [
+            (
+                look_up("logs.test", unknown, now + DIAL_WITHIN).await,
+                "the collector cannot be reached: its name logs.test cannot be looked up: nobody knows it; correct it in the \
+                 Mesh's logging backend, or make this machine know it",
+            ),
+            (
+                look_up("logs.test", std::future::pending(), now).await,
+                "the collector cannot be reached: its name logs.test cannot be looked up: nothing answers within 5 s; correct \
+                 it in the Mesh's logging backend, or make this machine know it",
+            ),
+        ] {
+            assert_eq!(trouble(&looked_up.expect_err("it failed")).words, expected);
+        }
+        assert_eq!(
+            trouble(&late("it does not answer").into()).words,
+            "the collector cannot be reached: it does not answer within 5 s; start it, or change the Mesh's logging backend"
+        );
+    }
 }
