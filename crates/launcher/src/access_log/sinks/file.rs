@@ -71,7 +71,9 @@ fn trouble(error: &io::Error, path: &Path) -> Trouble {
             "; it is a pipe that nobody reads".to_owned()
         }
         io::ErrorKind::NotFound => format!("; make the folder {folder}, which kuma-dp does not do by itself"),
-        io::ErrorKind::PermissionDenied => format!("; let the user of kuma-dp write it, and into {folder}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("; let kuma-dp's user write the file, and make files in the folder {folder}")
+        }
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
             "; name a file in the Mesh's logging backend".to_owned()
         }
@@ -79,4 +81,32 @@ fn trouble(error: &io::Error, path: &Path) -> Trouble {
         _ => String::new(),
     };
     Trouble { reason: Dropped::Unwritable, words: format!("the file cannot be written: {error}{advice}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_do() {
+        for (error, expected) in [
+            (
+                io::ErrorKind::PermissionDenied,
+                "the file cannot be written: permission denied; let kuma-dp's user write the file, and make files in the \
+                 folder /var/log/kuma",
+            ),
+            (
+                io::ErrorKind::NotFound,
+                "the file cannot be written: entity not found; make the folder /var/log/kuma, which kuma-dp does not do by \
+                 itself",
+            ),
+            (
+                io::ErrorKind::IsADirectory,
+                "the file cannot be written: is a directory; name a file in the Mesh's logging backend",
+            ),
+            (io::ErrorKind::Other, "the file cannot be written: other error"),
+        ] {
+            assert_eq!(trouble(&error.into(), Path::new("/var/log/kuma/access.log")).words, expected);
+        }
+    }
 }
