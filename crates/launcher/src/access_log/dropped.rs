@@ -54,7 +54,8 @@ impl Dropped {
             Self::Malformed => "it is not one of Envoy's",
             Self::UnknownTarget => "this kuma-dp does not know its target; a newer one may",
             Self::BadTarget => {
-                "its target is none; give the Mesh's logging backend an absolute path, or an address with a port in digits"
+                "its target is neither a file nor a collector; give the Mesh's logging backend an absolute path, or an address \
+                 host:port whose port is a number from 1 to 65535"
             }
             Self::TooManyTargets => "kuma-dp writes to 64 files and collectors at once, and no more",
             Self::Unwritable => "its file cannot be written",
