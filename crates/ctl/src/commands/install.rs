@@ -9,12 +9,14 @@ use clap::{Args, Subcommand};
 use crate::{
     surroundings::Surroundings,
     transparent_proxy::{
-        iptables,
+        iptables, listeners,
         ports::{Networks, Ports},
         rules::{self, Redirection},
         user,
     },
 };
+
+const ROOT: u32 = 0;
 
 /// Prepare a machine for proxies
 #[derive(Debug, Subcommand)]
@@ -37,7 +39,7 @@ pub(crate) enum InstallCommand {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TransparentProxyArgs {
-    /// The user that runs kuma-dp and its Envoy and nothing else, by name or uid
+    /// The user that runs kuma-dp and its Envoy and nothing else, by name or uid: not root, if it can be helped
     #[arg(long, value_name = "USER", required_unless_present = "remove")]
     kuma_dp_user: Option<String>,
     /// Where the proxy listens: networking.transparentProxying.redirectPort of its dataplane
@@ -79,10 +81,11 @@ pub(super) fn run(command: &InstallCommand, surroundings: &mut Surroundings<'_>)
     }
     let redirection = redirection(args)?;
     if args.apply {
-        apply(&redirection, surroundings)
+        apply(&redirection, surroundings)?;
     } else {
-        Ok(surroundings.print(&redirection.script())?)
+        surroundings.print(&redirection.script())?;
     }
+    warn_of(caution(&redirection), surroundings)
 }
 
 fn redirection(args: &TransparentProxyArgs) -> anyhow::Result<Redirection> {
@@ -101,7 +104,29 @@ fn apply(redirection: &Redirection, surroundings: &mut Surroundings<'_>) -> anyh
     iptables::restore(&redirection.applying(&iptables::present()?))?;
     let Redirection { proxy_uid, port, .. } = redirection;
     let done = format!("redirected TCP connections to port {port}, but for those of uid {proxy_uid}");
-    Ok(surroundings.say(&done)?)
+    surroundings.say(&done)?;
+    let doubts = match listeners::uids(*port) {
+        Ok(uids) => listeners::doubts(&uids, *port, *proxy_uid),
+        Err(error) => vec![format!("whether the proxy listens on port {port} is not known: {error}")],
+    };
+    warn_of(doubts, surroundings)
+}
+
+fn caution(redirection: &Redirection) -> Option<String> {
+    let caution =
+        "--kuma-dp-user is root: all connections of root's go past the proxy; give kuma-dp a user of its own";
+    (redirection.proxy_uid == ROOT).then(|| caution.to_owned())
+}
+
+/// Also where no person watches: at the start of a machine nobody does, and the journal keeps it.
+fn warn_of(
+    doubts: impl IntoIterator<Item = String>,
+    surroundings: &mut Surroundings<'_>,
+) -> anyhow::Result<()> {
+    for doubt in doubts {
+        surroundings.say(&format!("Warning: {doubt}"))?;
+    }
+    Ok(())
 }
 
 fn remove(surroundings: &mut Surroundings<'_>) -> anyhow::Result<()> {

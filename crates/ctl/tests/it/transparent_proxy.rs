@@ -23,6 +23,17 @@ async fn a_user_that_the_machine_does_not_know_is_refused() {
     Kumactl::new().run(&arguments).await.expect_error(1, &["no user \"no-such-user\"", "or give the uid"]);
 }
 
+#[tokio::test]
+async fn root_as_the_user_of_kuma_dp_is_allowed_and_warned_of() {
+    for root in ["root", "0"] {
+        let ran = Kumactl::new().run(&["install", "transparent-proxy", "--kuma-dp-user", root]).await;
+        assert_eq!(ran.status, 0, "{ran:?}");
+        assert!(ran.stdout.contains("--uid-owner 0 -j RETURN\n"), "{ran:?}");
+        let warning = "Warning: --kuma-dp-user is root: all connections of root's go past the proxy";
+        assert!(ran.stderr.starts_with(warning) && ran.stderr.lines().count() == 1, "{ran:?}");
+    }
+}
+
 /// Where the tests run as root, it runs as another user, who may read their files all the same.
 #[tokio::test]
 async fn who_is_not_root_is_told_so_and_changes_nothing() {
