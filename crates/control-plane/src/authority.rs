@@ -79,7 +79,7 @@ impl Authority for Streams {
         info!(mesh = %proxy.mesh, name = %proxy.name, envoy = %node.version, "a proxy connected");
         let subscription = self.recorder.open(&proxy);
         let expires = expiry(&peer);
-        let announced = Announced::from_metadata(&node.metadata);
+        let announced = Announced::new(&node.version, &node.metadata);
         let feed = Feed::new(self.planner.clone(), proxy, announced, subscription, expires);
         Ok(AdmittedFeed::new(feed, admission, expires))
     }

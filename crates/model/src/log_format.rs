@@ -113,6 +113,25 @@ pub fn parse(format: &str) -> Result<Vec<Segment<'_>>, LogFormatError> {
     Ok(segments)
 }
 
+/// The first operator of a format that an Envoy older than 1.40 may not know: it would refuse the log, and the listener with it.
+pub fn new_operator(format: &str) -> Option<&str> {
+    let mut rest = format;
+    while let Some(percent) = rest.find('%') {
+        rest = &rest[percent..];
+        let Some(command) = Command::parse(rest) else {
+            rest = rest.strip_prefix("%%")?; // Else it is no format.
+            continue;
+        };
+        let has_new_argument =
+            command.argument.is_some() && operators::WITH_NEW_ARGUMENT.contains(&command.name);
+        if has_new_argument || operators::NEW.contains(&command.name) {
+            return Some(command.name);
+        }
+        rest = &rest[command.len..];
+    }
+    None
+}
+
 fn push_for_envoy<'a>(segments: &mut Vec<Segment<'a>>, text: &'a str) {
     if !text.is_empty() {
         segments.push(Segment::Envoy(text));
@@ -360,6 +379,26 @@ mod tests {
             ),
         ] {
             refused(format, expected);
+        }
+    }
+
+    #[test]
+    fn what_an_older_envoy_may_not_know_is_found() {
+        for (format, expected) in [
+            ("%START_TIME% 100%% %SPAN_ID%", Some("SPAN_ID")),
+            ("%%SPAN_ID%%", None),
+            ("%REQUESTED_SERVER_NAME% %KUMA_MESH%", None),
+            ("%REQUESTED_SERVER_NAME(SNI_FIRST)%", Some("REQUESTED_SERVER_NAME")),
+            ("%REQ(a%b)% %LISTENER_NAME%", Some("LISTENER_NAME")),
+            ("%", None),
+            ("", None),
+        ] {
+            assert_eq!(new_operator(format), expected, "{format}");
+        }
+        let known: Vec<_> = Operator::names().collect();
+        let listed = operators::NEW.iter().chain(operators::WITH_NEW_ARGUMENT);
+        for name in listed {
+            assert!(known.contains(name), "{name} is no operator");
         }
     }
 

@@ -10,7 +10,7 @@ use model::{
 };
 use serde::Serialize;
 
-use crate::{dataplane_view::DataplaneView, reader::Reader};
+use crate::{Announced, dataplane_view::DataplaneView, reader::Reader};
 
 /// That of a backend without one (Kuma 0.3.0).
 const DEFAULT_FORMAT: &str = "[%START_TIME%] %KUMA_SOURCE_ADDRESS%(%KUMA_SOURCE_SERVICE%)->%UPSTREAM_HOST%\
@@ -60,6 +60,8 @@ pub enum UnloggedBecause {
     UnreadableFormat { backend: String, reason: String },
     /// A TCP backend, and nobody to send to it: kuma-dp has announced no pipe.
     NoPipe(String),
+    /// The backend's format has an operator that the proxy's Envoy is too old for.
+    OldEnvoy { backend: String, operator: String, version: String },
 }
 
 /// What the outbounds of one proxy have in common.
@@ -69,7 +71,7 @@ pub(crate) struct Logs<'a> {
     /// By name; those that have this Dataplane among their sources.
     from_here: BTreeMap<&'a str, &'a TrafficLog>,
     source: Source<'a>,
-    has_pipe: bool,
+    announced: &'a Announced,
 }
 
 /// The proxy, as a log names it.
@@ -84,7 +86,7 @@ impl<'a> Logs<'a> {
     pub(crate) fn new(
         mesh: &'a Mesh,
         dataplane: &'a DataplaneView,
-        has_pipe: bool,
+        announced: &'a Announced,
         reader: &mut Reader<'a>,
     ) -> Self {
         let services = dataplane.services();
@@ -96,7 +98,7 @@ impl<'a> Logs<'a> {
             from_here
                 .extend(logs.filter(|(_, log)| log.sources().iter().any(|it| dataplane.is_selected_by(it))));
         }
-        Self { mesh_name: reader.mesh(), mesh, from_here, source: Source::new(dataplane), has_pipe }
+        Self { mesh_name: reader.mesh(), mesh, from_here, source: Source::new(dataplane), announced }
     }
 
     /// By the name of the backend, and what cannot be done by that of the TrafficLog.
@@ -144,12 +146,18 @@ impl<'a> Logs<'a> {
     ) -> Result<ConnectionLog, UnloggedBecause> {
         let name = || backend.name.clone();
         let destination = destination(backend).ok_or_else(|| UnloggedBecause::NoDestination(name()))?;
-        if matches!(destination, LogDestination::Tcp(_)) && !self.has_pipe {
+        if matches!(destination, LogDestination::Tcp(_)) && self.announced.access_log_pipe.is_none() {
             return Err(UnloggedBecause::NoPipe(name()));
         }
         let format = self.format(&backend.format, destination_service).map_err(|error| {
             UnloggedBecause::UnreadableFormat { backend: name(), reason: error.to_string() }
         })?;
+        if self.announced.is_an_older_envoy()
+            && let Some(operator) = log_format::new_operator(&format)
+        {
+            let (operator, version) = (operator.to_owned(), self.announced.envoy_version.clone());
+            return Err(UnloggedBecause::OldEnvoy { backend: name(), operator, version });
+        }
         let traffic_logs = BTreeSet::from([traffic_log.to_owned()]);
         Ok(ConnectionLog { backend: name(), traffic_logs, destination, format })
     }

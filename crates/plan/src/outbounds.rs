@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use model::{Mesh, SERVICE_TAG, Tags, TrafficRoute};
 
 use crate::{
-    Cluster, Direction, Forwarding, Listener, Outbound, SkippedBecause, WeightedCluster,
+    Announced, Cluster, Direction, Forwarding, Listener, Outbound, SkippedBecause, WeightedCluster,
     dataplane_view::{DataplaneView, OutboundView},
     draft::Draft,
     logs::Logs,
@@ -41,6 +41,7 @@ enum Target {
 
 pub(crate) fn plan<'a>(
     mesh: &'a Mesh,
+    announced: &'a Announced,
     dataplane: &'a DataplaneView,
     reader: &mut Reader<'a>,
     draft: &mut Draft,
@@ -49,8 +50,7 @@ pub(crate) fn plan<'a>(
     if usable.is_empty() {
         return; // So that no route and no log is read, and none wakes this proxy.
     }
-    let has_pipe = draft.plan.access_log_pipe.is_some();
-    let logs = Logs::new(mesh, dataplane, has_pipe, reader);
+    let logs = Logs::new(mesh, dataplane, announced, reader);
     let candidates = routes::candidates(dataplane, reader);
     let decided: Vec<_> =
         usable.into_iter().map(|(address, service)| decide(address, service, &candidates)).collect();

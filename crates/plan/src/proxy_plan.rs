@@ -212,7 +212,7 @@ fn decide(world: &World, proxy: &ProxyId, announced: &Announced, reads: &mut BTr
             let mtls = Mtls::new(&proxy.mesh, mesh, dataplane);
             let access_log_pipe = announced.access_log_pipe.clone();
             let draft = Draft::new(ProxyPlan { mtls, access_log_pipe, ..ProxyPlan::default() });
-            Outcome::Plan(plan_dataplane(mesh, dataplane, &mut reader, draft))
+            Outcome::Plan(plan_dataplane(mesh, announced, dataplane, &mut reader, draft))
         }
     }
 }
@@ -220,6 +220,7 @@ fn decide(world: &World, proxy: &ProxyId, announced: &Announced, reads: &mut BTr
 /// In the order in which names and addresses are given away: the proxy's own, the workload's, then the services'.
 fn plan_dataplane<'a>(
     mesh: &'a Mesh,
+    announced: &'a Announced,
     dataplane: &'a DataplaneView,
     reader: &mut Reader<'a>,
     mut draft: Draft,
@@ -228,7 +229,7 @@ fn plan_dataplane<'a>(
     if template.as_ref().is_none_or(|template| template.imports_default_profile) {
         catch_all::plan(dataplane, &mut draft);
         inbounds::plan(dataplane, reader, &mut draft);
-        outbounds::plan(mesh, dataplane, reader, &mut draft);
+        outbounds::plan(mesh, announced, dataplane, reader, &mut draft);
     }
     ProxyPlan { template, ..draft.into_plan() }
 }

@@ -170,6 +170,10 @@ fn unlogged(outbound: &Outbound) -> impl Iterator<Item = String> {
             UnloggedBecause::UnreadableFormat { backend, reason } => format!(
                 "names the backend {backend}, whose format {reason}; it logs nothing until that is mended"
             ),
+            UnloggedBecause::OldEnvoy { backend, operator, version } => format!(
+                "names the backend {backend}, whose format has %{operator}%, which the Envoy {version} of this proxy may not \
+                 know, so it logs nothing; run Envoy 1.40, or leave that out of the format"
+            ),
             UnloggedBecause::NoPipe(backend) => format!(
                 "names the backend {backend}, which is a TCP server, and this proxy was not started by a kuma-dp that sends \
                  to one, so it logs nothing; start it with kuma-dp, or name a backend with a file"

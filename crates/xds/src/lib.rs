@@ -32,7 +32,7 @@ mod wire;
 
 pub use authority::{Authority, Node, Refusal, Subscriber};
 pub use context::ServerSettings;
-pub use resource::{Resource, ResourceType, Snapshot};
+pub use resource::{NO_ENDPOINTS, Resource, ResourceType, Snapshot};
 pub use server::{Server, listen};
 pub use session::{
     Moment, Protocol, Request, ResourceReport, Response, Session, StateRequest, StreamReport, StreamView,

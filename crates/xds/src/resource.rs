@@ -44,6 +44,9 @@ pub struct Snapshot {
     by_type: [Box<[Arc<Resource>]>; ResourceType::COUNT],
 }
 
+/// The version of the endpoints of a cluster that nobody knows: that there are none.
+pub const NO_ENDPOINTS: &str = "none";
+
 impl ResourceType {
     pub const ALL: [Self; Self::COUNT] =
         [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::Extension, Self::Route];
@@ -120,7 +123,7 @@ impl Resource {
     /// leave its cluster warming (envoy#9934, #36951).
     pub(crate) fn without_endpoints(name: Arc<str>) -> Self {
         let message = encoding::cluster_load_assignment(&name);
-        Self::new(ResourceType::Endpoint, name, Arc::from("none"), &message)
+        Self::new(ResourceType::Endpoint, name, Arc::from(NO_ENDPOINTS), &message)
     }
 
     /// Length on the wire.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Acknowledged, InspectedResource, ResourceState};
 use model::Timestamp;
-use xds::{ResourceReport, ResourceType, StreamReport};
+use xds::{NO_ENDPOINTS, ResourceReport, ResourceType, StreamReport};
 
 use super::intended::IntendedResource;
 use crate::live_streams::Refusals;
@@ -27,7 +27,11 @@ pub(super) fn of_stream(
         let report = reports.remove(&named);
         resources.insert(named, inspected(resource, report, refusals));
     }
-    let held = reports.into_iter().filter(|(_, report)| report.sent.is_some());
+    // Who has been told that there are no endpoints has nothing that could go.
+    let is_nothing = |report: &ResourceReport| {
+        report.resource_type == ResourceType::Endpoint && report.sent.as_deref() == Some(NO_ENDPOINTS)
+    };
+    let held = reports.into_iter().filter(|(_, report)| report.sent.is_some() && !is_nothing(report));
     resources.extend(held.map(|(named, report)| (named, leaving(report))));
     resources.into_values().collect()
 }

@@ -50,6 +50,44 @@ const fn cut(operator: Operator) -> Operator {
 /// listener.
 pub(super) const PROGRAMS: &[&str] = &["CEL", "COALESCE", "TYPED_CEL"];
 
+/// Those that an Envoy older than 1.40 may refuse: each was tried in 1.36.
+pub(super) const NEW: &[&str] = &[
+    "DOWNSTREAM_CX_RTT",
+    "DOWNSTREAM_DETECTED_CLOSE_TYPE",
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID",
+    "DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID",
+    "DOWNSTREAM_LOCAL_CLOSE_REASON",
+    "DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256",
+    "DOWNSTREAM_PEER_ISSUER_SERIAL",
+    "DOWNSTREAM_TLS_GROUP",
+    "LISTENER_NAME",
+    "QUERY_PARAMS",
+    "ROUTE_RESOLUTION_COUNT",
+    "ROUTE_RESOLUTION_TIME_US",
+    "SPAN_ID",
+    "UPSTREAM_CONNECTION_IDS_ATTEMPTED",
+    "UPSTREAM_DETECTED_CLOSE_TYPE",
+    "UPSTREAM_HOSTS_ATTEMPTED",
+    "UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT",
+    "UPSTREAM_HOST_NAMES_ATTEMPTED",
+    "UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT",
+    "UPSTREAM_LOCAL_CLOSE_REASON",
+    "UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID",
+    "UPSTREAM_SERVER_NAME",
+    "UPSTREAM_TLS_GROUP",
+];
+
+/// Those whose argument an Envoy older than 1.40 may refuse.
+pub(super) const WITH_NEW_ARGUMENT: &[&str] = &[
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT",
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT",
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+    "REQUESTED_SERVER_NAME",
+    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+    "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+];
+
 const HEADERS: Operator = cut(required(is_headers, "a header's name, or two as in X?Y"));
 const TIME: Operator = optional(is_time_format, "a format of strftime without %n");
 const ADDRESS_WITHOUT_PORT: Operator = optional(is_any, "the number of bits to keep");

