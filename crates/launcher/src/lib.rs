@@ -48,11 +48,15 @@ pub fn execute(command_line: CommandLine) -> ExitCode {
             print_completion(shell).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
     };
-    outcome.unwrap_or_else(|error: anyhow::Error| {
-        // Each error is a whole sentence already: its sources would say the end of it again.
-        eprintln!("Error: {error}");
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{}", last_line(&error));
         ExitCode::FAILURE
     })
+}
+
+/// Each error is a whole sentence already: its sources would say the end of it again.
+fn last_line(error: &anyhow::Error) -> String {
+    format!("Error: {error}")
 }
 
 /// Nobody listening any more (`| head`) is no error.
@@ -68,10 +72,14 @@ fn print_completion(shell: clap_complete::Shell) -> std::io::Result<()> {
 /// One thread is enough: everything here waits for Envoy, for a file, or for a signal.
 fn run_to_the_end(options: &RunOptions, level: logs::Level) -> anyhow::Result<ExitCode> {
     let token_file = options.token_file().unwrap_or_else(|wrong_use| wrong_use.exit());
-    let format = logs::start(level);
+    let log = logs::start(level)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run::run(options, token_file, logs::Logging { level, format }));
+    let logging = logs::Logging { level, format: log.format() };
+    let ended = runtime.block_on(run::run(options, token_file, logging));
     // A write to a disk that hangs, or a name that is being looked up, holds a thread. It does not hold up the end.
     runtime.shutdown_background();
-    Ok(ended?)
+    Ok(ended.unwrap_or_else(|error| {
+        log.print(&last_line(&error.into()));
+        ExitCode::FAILURE
+    }))
 }

@@ -1,17 +1,28 @@
 //! Log lines on stderr, Envoy's among them: text on a terminal, else one JSON object a line with `ts`, `level`, `target`,
 //! `msg`, then the fields of the event.
+//!
+//! Lines are lost rather than waited for ([`queue`]): whoever reads stderr has no hold on the proxy.
+
+mod queue;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Subscriber, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::logs::queue::Queue;
+
+/// What the last lines have at the end of the process, if stderr does not take them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The levels of Kuma 0.3.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -34,20 +45,50 @@ pub(crate) struct Logging {
     pub(crate) format: Format,
 }
 
+/// The log of the whole process. When it is dropped, its last lines are written, as far as stderr takes them within a second.
+#[derive(Debug)]
+pub(crate) struct Log {
+    lines: Arc<Queue>,
+    format: Format,
+}
+
 /// Starts logging for the whole process.
-pub(crate) fn start(level: Level) -> Format {
+pub(crate) fn start(level: Level) -> io::Result<Log> {
     let format = if io::stderr().is_terminal() { Format::Text } else { Format::Json };
     let filter = EnvFilter::new(match level {
         Level::Off => "off",
         Level::Info => "warn,launcher=info",
         Level::Debug => "info,launcher=debug",
     });
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = Queue::start(io::stderr(), say_lost)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&lines));
     match format {
-        Format::Text => lines.with_ansi(true).init(),
-        Format::Json => lines.event_format(JsonLines).init(),
+        Format::Text => subscriber.with_ansi(true).init(),
+        Format::Json => subscriber.event_format(JsonLines).init(),
     }
-    format
+    Ok(Log { lines, format })
+}
+
+/// All since the start: that stays right if this line is lost, too.
+fn say_lost(lost: u64) {
+    warn!(lost, "lines of this log were lost, because standard error did not take them in time");
+}
+
+impl Log {
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// A line for a person, whatever the level and the format, after all that was logged.
+    pub(crate) fn print(&self, line: &str) {
+        self.lines.push(format!("{line}\n").as_bytes());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.flush(LAST_WORDS);
+    }
 }
 
 impl Level {

@@ -155,4 +155,9 @@ impl Running {
         let status = timeout(DEADLINE, self.child.wait()).await.expect("it ends in time");
         (status.expect("it is ours"), self.seen.join("\n"))
     }
+
+    /// Waits for its end, and reads nothing of what it prints.
+    pub(crate) async fn end_unread(mut self) -> ExitStatus {
+        timeout(DEADLINE, self.child.wait()).await.expect("it ends in time").expect("it is ours")
+    }
 }

@@ -275,6 +275,29 @@ async fn standard_output_and_standard_error_are_files_too() {
     mesh.until_counted(&delivered(2)).await;
 }
 
+/// Fault: a container runtime that stops reading, and the next line of kuma-dp's own log stops all of it.
+#[tokio::test]
+async fn standard_error_that_nobody_reads_holds_up_neither_the_metrics_nor_other_files_nor_the_end() {
+    let mesh = Mesh::start().await;
+    // More than the pipe and the queue of its sink hold.
+    mesh.flood((entry("file:/dev/stderr", &"x".repeat(1000)) + "\n").repeat(4000)).await;
+    let (path, target) = mesh.file("behind.log");
+    mesh.log(&target, "all is read").await;
+    until_reads(&path, "all is read\n").await;
+    assert!(mesh.dropped("backlog").await > 0, "else standard error is not full");
+    for line in 0..20 {
+        // Neither a folder nor a file: a warning of its own.
+        mesh.log(&format!("file:/dev/null/{line}"), "lost").await;
+    }
+    mesh.log(&target, "and goes on").await;
+    until_reads(&path, "all is read\nand goes on\n").await;
+    mesh.until_counted(&dropped("unwritable", 20)).await;
+    let Mesh { home, kuma_dp } = mesh;
+    kuma_dp.signal(Signal::SIGTERM);
+    let status = kuma_dp.end_unread().await;
+    assert!(status.success() && home.path("terminated").exists(), "{status}");
+}
+
 /// As under systemd, whose journal is one.
 #[tokio::test]
 async fn standard_output_may_be_a_socket() {
