@@ -43,6 +43,11 @@ impl RateLimit {
         std::mem::take(&mut self.held_back)
     }
 
+    /// Whether it knows nothing that a new one would not.
+    pub(crate) fn is_at_rest(&self, now: Instant) -> bool {
+        self.held_back == 0 && self.paid_until.is_none_or(|paid| paid <= now)
+    }
+
     /// From when on the next may pass.
     fn opens(&self) -> Option<Instant> {
         self.paid_until.and_then(|paid| paid.checked_sub(self.tolerance))

@@ -15,8 +15,8 @@ mod lines;
 mod printable;
 mod sinks;
 mod target;
+mod warnings;
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -28,16 +28,15 @@ use tokio::net::unix::pipe;
 use tokio::signal::unix::Signal;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use crate::access_log::denials::Denials;
 use crate::access_log::dropped::Dropped;
 use crate::access_log::entry::{Entry, Text};
 use crate::access_log::lines::{Line, Lines};
-use crate::access_log::printable::printable;
 use crate::access_log::sinks::{Identity, Sinks};
+use crate::access_log::warnings::Warnings;
 use crate::metrics::Metrics;
-use crate::rate_limit::RateLimit;
 
 /// Room for what Envoy writes while kuma-dp does something else; a pipe has 64 KiB by itself. Not more: a user has room for
 /// 64 MiB of larger pipes in all (pipe(7), pipe-user-pages-soft).
@@ -47,10 +46,6 @@ const READ_SIZE: usize = 64 * 1024;
 const LAST_READS: usize = 4;
 /// Between two attempts to read what cannot be read.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two warnings about lines of one kind that were dropped.
-const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
-/// Of a target that cannot be one, in characters.
-const LONGEST_TARGET: usize = 512;
 
 /// The reading end of the pipe and what has become of its lines.
 #[derive(Debug)]
@@ -64,7 +59,12 @@ pub(crate) struct AccessLog {
 impl AccessLog {
     /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane. `hangups`: on
     /// each, the files are opened anew.
-    pub(crate) fn open(path: &str, mesh: &str, metrics: &Arc<Metrics>, hangups: Signal) -> io::Result<Self> {
+    pub(crate) fn open(
+        path: &str,
+        mesh: &str,
+        metrics: &Arc<Metrics>,
+        hangups: Signal,
+    ) -> io::Result<Self> {
         let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(path)?;
         if let Err(error) = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)) {
             debug!(%error, "the access log's pipe keeps its size");
@@ -117,6 +117,7 @@ impl AccessLog {
             }
         }
         self.targets.denials.say_held_back();
+        self.targets.warnings.finish();
         self.targets.sinks.finish().await;
     }
 
@@ -132,7 +133,7 @@ struct Targets {
     denials: Denials,
     sinks: Sinks,
     metrics: Arc<Metrics>,
-    warnings: BTreeMap<Dropped, RateLimit>,
+    warnings: Warnings,
 }
 
 impl Targets {
@@ -141,7 +142,7 @@ impl Targets {
             denials: Denials::new(mesh.to_owned(), Arc::clone(metrics)),
             sinks: Sinks::new(pipe, metrics),
             metrics: Arc::clone(metrics),
-            warnings: BTreeMap::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -162,7 +163,7 @@ impl Targets {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.denials.due().into_iter().chain(self.sinks.due()).min()
+        [self.denials.due(), self.sinks.due(), self.warnings.due()].into_iter().flatten().min()
     }
 
     fn say_held_back(&mut self, now: Instant) {
@@ -170,21 +171,12 @@ impl Targets {
             self.denials.say_held_back();
         }
         self.sinks.say_held_back(now);
+        self.warnings.say_held_back(now);
     }
 
-    /// Nothing of the line is said but its target, which the control plane has chosen: nobody knows who wrote the rest.
     fn drop(&mut self, dropped: Dropped, target: Option<&str>, now: Instant) {
         self.metrics.count_dropped(dropped, 1);
-        let limit = self.warnings.entry(dropped).or_insert_with(|| RateLimit::new(1, BETWEEN_WARNINGS));
-        if let Some(since) = limit.pass(now) {
-            warn!(
-                reason = dropped.reason(),
-                to = target.map(|target| printable(target, LONGEST_TARGET)),
-                suppressed = (since > 0).then_some(since),
-                "a line of the access log was dropped: {}",
-                dropped.explanation()
-            );
-        }
+        self.warnings.take(dropped, target, now);
     }
 }
 
