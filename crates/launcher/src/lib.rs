@@ -72,6 +72,7 @@ fn print_completion(shell: clap_complete::Shell) -> std::io::Result<()> {
 /// One thread is enough: everything here waits for Envoy, for a file, or for a signal.
 fn run_to_the_end(options: &RunOptions, level: logs::Level) -> anyhow::Result<ExitCode> {
     let token_file = options.token_file().unwrap_or_else(|wrong_use| wrong_use.exit());
+    signals::keep_hangups()?;
     let log = logs::start(level)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let logging = logs::Logging { level, format: log.format() };

@@ -11,7 +11,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -25,7 +25,7 @@ use crate::logs::Logging;
 use crate::metrics::Metrics;
 use crate::metrics::server::{self, Listener};
 use crate::pauses::Pauses;
-use crate::signals::{self, Signals};
+use crate::signals::Signals;
 use crate::supervise::supervise;
 use crate::token::{Owner, Token, TokenError};
 use crate::token_watch;
@@ -61,15 +61,15 @@ pub(crate) async fn run(
     token_file: &Path,
     logging: Logging,
 ) -> Result<ExitCode, RunError> {
-    let mut signals = Signals::listen().map_err(RunError::Supervise)?;
+    let moved = Arc::new(Notify::new());
+    let mut signals = Signals::listen(Arc::clone(&moved)).map_err(RunError::Supervise)?;
     let owner = Owner { mesh: options.mesh.clone(), name: options.name.clone() };
     let token = Token::read(token_file, &owner, SystemTime::now())?;
     let named_roots = options.ca_cert_file.as_deref().map(Roots::read).transpose()?;
     let envoy = find_envoy(&options.binary_path).await?;
     let folder = Folder::open(options.config_dir.as_deref(), env::var_os("XDG_RUNTIME_DIR"), &owner)?;
     let metrics = Arc::new(Metrics::new());
-    let hangups = signals::hangups().map_err(RunError::Supervise)?;
-    let mut access_log = open_access_log(&folder, &owner, &metrics, hangups)?;
+    let mut access_log = open_access_log(&folder, &owner, &metrics, moved)?;
     end_leftover(&folder).await?;
     serve_metrics(&folder, options.metrics_port, &metrics).await?;
 
@@ -107,12 +107,11 @@ fn open_access_log(
     folder: &Folder,
     owner: &Owner,
     metrics: &Arc<Metrics>,
-    hangups: Signal,
+    moved: Arc<Notify>,
 ) -> Result<AccessLog, FolderError> {
     folder.make_access_log_pipe()?;
     let path = folder.access_log_pipe();
-    AccessLog::open(&path, &owner.mesh, metrics, hangups)
-        .map_err(|source| FolderError::Write { path, source })
+    AccessLog::open(&path, &owner.mesh, metrics, moved).map_err(|source| FolderError::Write { path, source })
 }
 
 async fn serve_metrics(folder: &Folder, port: u16, metrics: &Arc<Metrics>) -> Result<(), RunError> {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info};
@@ -53,24 +53,24 @@ pub(crate) struct AccessLog {
     pipe: pipe::Receiver,
     lines: Lines,
     targets: Targets,
-    hangups: Signal,
+    moved: Arc<Notify>,
 }
 
 impl AccessLog {
-    /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane. `hangups`: on
-    /// each, the files are opened anew.
+    /// Opens a pipe that is there. From now on Envoy can open it at any time. `mesh`: the one of this dataplane. `moved`: when
+    /// it is notified, the files are opened anew.
     pub(crate) fn open(
         path: &str,
         mesh: &str,
         metrics: &Arc<Metrics>,
-        hangups: Signal,
+        moved: Arc<Notify>,
     ) -> io::Result<Self> {
         let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(path)?;
         if let Err(error) = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)) {
             debug!(%error, "the access log's pipe keeps its size");
         }
         let targets = Targets::new(mesh, Identity::of(path)?, metrics);
-        Ok(Self { pipe, lines: Lines::default(), targets, hangups })
+        Ok(Self { pipe, lines: Lines::default(), targets, moved })
     }
 
     /// Reads as long as it is polled. Cancel-safe.
@@ -84,7 +84,7 @@ impl AccessLog {
                     self.targets.say_held_back(Instant::now());
                     continue;
                 }
-                Some(()) = self.hangups.recv() => {
+                () = self.moved.notified() => {
                     info!("the files of the access log are opened anew");
                     self.targets.sinks.reopen();
                     continue;

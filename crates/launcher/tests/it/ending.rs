@@ -7,6 +7,7 @@ use std::process::Stdio;
 use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
+use tokio::process::Command;
 
 use crate::fake_admin::FakeAdmin;
 use crate::fake_control_plane::{Ca, FakeControlPlane};
@@ -17,6 +18,10 @@ async fn start(home: &Home, ca: &Ca, arguments: &[&str], stdin: impl Into<Stdio>
     let control_plane = FakeControlPlane::http(ca, None).await;
     let mut command = home.run(&control_plane.url);
     command.args(arguments).stdin(stdin);
+    ready(home, command).await
+}
+
+async fn ready(home: &Home, command: Command) -> (Running, FakeAdmin) {
     let mut kuma_dp = Running::start(command);
     kuma_dp.envoy().await;
     let admin = FakeAdmin::listen(&home.path("config/admin.sock"));
@@ -37,17 +42,33 @@ fn terminal() -> (PtyMaster, File) {
     (window, terminal.expect("it is unlocked"))
 }
 
+/// The command as the leader of a session of its own, whose terminal it has for its standard input.
+fn in_session(command: &Command, terminal: File) -> Command {
+    let command = command.as_std();
+    let mut leader = Command::new("setsid");
+    leader.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    leader.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    leader.stdin(terminal).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    leader
+}
+
 #[tokio::test]
 async fn a_signal_drains_envoy_until_its_last_connection_is_gone() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let ca = Ca::new();
         let home = Home::new(&ca.pin());
+        let control_plane = FakeControlPlane::http(&ca, None).await;
+        let mut command = home.run(&control_plane.url);
+        command.args(["--drain-time", "1h"]);
         let (window, terminal) = terminal();
-        let (kuma_dp, mut admin) = start(&home, &ca, &["--drain-time", "1h"], terminal).await;
+        let command = in_session(&command, terminal);
+        let (kuma_dp, mut admin) = ready(&home, command).await;
         if signal == Signal::SIGHUP {
+            // The kernel sends the signal.
             drop(window);
+        } else {
+            kuma_dp.signal(signal);
         }
-        kuma_dp.signal(signal);
         assert_eq!(admin.asked().await, "POST /healthcheck/fail");
         assert_eq!(admin.asked().await, "POST /drain_listeners?graceful&skip_exit");
         assert_eq!(admin.asked().await, "GET /stats?filter=downstream_cx_active");
@@ -85,14 +106,19 @@ async fn a_second_signal_skips_the_drain() {
     assert!(stderr.contains("the drain is skipped"), "{stderr}");
 }
 
-/// Fault: a daemon that dies of the signal by which log files are rotated.
+/// Fault: a daemon that dies of the signal by which log files are rotated. It has never had a terminal, or has it still, or its
+/// shell has left it behind (`kuma-dp run & disown`).
 #[tokio::test]
-async fn a_hangup_ends_nothing_while_the_terminal_is_there_or_if_there_never_was_one() {
-    let (_window, terminal) = terminal();
-    for stdin in [Stdio::null(), Stdio::from(terminal)] {
+async fn a_hangup_that_somebody_sends_ends_nothing() {
+    let (_window, there) = terminal();
+    let (closing, left_behind) = terminal();
+    for (stdin, closing) in
+        [(Stdio::null(), None), (Stdio::from(there), None), (Stdio::from(left_behind), Some(closing))]
+    {
         let ca = Ca::new();
         let home = Home::new(&ca.pin());
         let (mut kuma_dp, _admin) = start(&home, &ca, &["--drain-time", "1h"], stdin).await;
+        drop(closing);
         for _ in 0..2 {
             kuma_dp.signal(Signal::SIGHUP);
             kuma_dp.line("the files of the access log are opened anew").await;
