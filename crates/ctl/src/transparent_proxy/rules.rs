@@ -194,15 +194,14 @@ fn declares(line: &str, chain: &str) -> bool {
 }
 
 /// One for each jump from a chain of the kernel's to one of ours, whatever else the rule says: it may be an earlier version's.
+/// `iptables-save` writes the target last, and comments, in which others may say anything, before it.
 fn deletions_of_jumps(present: &str) -> Vec<String> {
-    let of_jump = |line: &str| {
-        let words: Vec<_> = line.split(' ').collect();
-        let is_ours = JUMPS.iter().any(|jump| {
-            words.starts_with(&["-A", jump.from]) && words.windows(2).any(|pair| pair == ["-j", jump.to])
-        });
-        is_ours.then(|| line.replacen("-A", "-D", 1))
+    let is_ours = |line: &&str| {
+        JUMPS.iter().any(|Jump { from, to, .. }| {
+            line.starts_with(&format!("-A {from} ")) && line.ends_with(&format!(" -j {to}"))
+        })
     };
-    present.lines().filter_map(of_jump).collect()
+    present.lines().filter(is_ours).map(|line| line.replacen("-A", "-D", 1)).collect()
 }
 
 #[cfg(test)]
@@ -256,7 +255,11 @@ mod tests {
 :KUMA_INBOUND_OF_OTHERS - [0:0]
 -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A PREROUTING -p tcp -j KUMA_INBOUND_OF_OTHERS
+-A PREROUTING -p tcp -m comment --comment \"see -j KUMA_INBOUND here\" -j DOCKER
+-A OUTPUT -p tcp -m comment --comment \"see -j KUMA_OUTBOUND here\" -j RETURN
+-A OUTPUT -p tcp -m comment --comment \"see -j KUMA_OUTBOUND\"
 -A DOCKER -p tcp -m comment --comment \"-j KUMA_INBOUND\" -j RETURN
+-A DOCKER -p tcp -j KUMA_INBOUND
 COMMIT
 ";
 
