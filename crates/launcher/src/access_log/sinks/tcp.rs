@@ -13,6 +13,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::access_log::dropped::Dropped;
@@ -32,7 +33,7 @@ const STEADY: Duration = Duration::from_secs(10);
 /// connection breaks.
 const SEND_BUFFER: usize = 128 * 1024;
 /// Of what a collector says, which nobody wants to know, at once.
-const READ_SIZE: usize = 1024;
+const READ_SIZE: usize = 64 * 1024;
 
 /// Why a collector gets no lines, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -180,11 +181,12 @@ async fn write(stream: &mut TcpStream, bytes: &[u8], written: &mut usize) -> io:
 
 /// Why the other side says nothing more. What it says until then is passed over.
 async fn end_of(stream: &mut TcpStream) -> io::Error {
-    let mut passed_over = [0; READ_SIZE];
+    let mut passed_over = vec![0; READ_SIZE];
     loop {
         match stream.read(&mut passed_over).await {
             Ok(0) => return io::Error::new(io::ErrorKind::UnexpectedEof, "it has closed the connection"),
-            Ok(_) => {}
+            // However much it says, the reader of the pipe and the other sinks have their turn.
+            Ok(_) => yield_now().await,
             Err(error) => return error,
         }
     }
