@@ -277,7 +277,9 @@ async fn what_cannot_be_logged_stops_no_traffic() {
         .await;
     until("what does not fit to be dropped", async || count("backlog").await > 0).await;
     let warnings = |needle: &str| logged.web().log().iter().filter(|line| line.contains(needle)).count();
-    assert_eq!(warnings("no/such/folder"), 1, "one warning, not {calls}: {:?}", logged.web().log());
+    // One at once, and one a minute.
+    let warned = warnings("no/such/folder");
+    assert!((1..calls / 20).contains(&warned), "not one a call: {:?}", logged.web().log());
 
     // Here it is, and then gone, and then back.
     for _ in 0..2 {

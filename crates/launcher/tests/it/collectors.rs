@@ -13,24 +13,29 @@ use crate::access_log::Mesh;
 use crate::kuma_dp::DEADLINE;
 use crate::traffic_logs::{delivered, dropped, entry, until_reads};
 
-/// No other test listens on it.
+/// No other test binds there.
 const HOST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
 /// So little that a collector which does not read is soon full (the kernel doubles it, and has a minimum).
 const RECEIVE_BUFFER: u32 = 16 * 1024;
 
-fn listen_at(address: SocketAddr) -> TcpListener {
+/// A collector that is away, and the target that leads to it: nobody else can have its port.
+fn bind() -> (TcpSocket, String) {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("it is ours");
     socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("it is ours");
-    socket.bind(address).expect("it is free");
-    socket.listen(16).expect("it is bound")
+    socket.bind(SocketAddr::from((HOST, 0))).expect("some port is free");
+    let target = format!("tcp:{}", socket.local_addr().expect("it is bound"));
+    (socket, target)
+}
+
+/// It is there.
+fn start(collector: TcpSocket) -> TcpListener {
+    collector.listen(16).expect("it is bound")
 }
 
 /// A collector, and the target that leads to it.
 fn listen() -> (TcpListener, String) {
-    let listener = listen_at(SocketAddr::from((HOST, 0)));
-    let target = format!("tcp:{}", listener.local_addr().expect("it is bound"));
-    (listener, target)
+    let (collector, target) = bind();
+    (start(collector), target)
 }
 
 async fn accept(listener: &TcpListener) -> BufReader<TcpStream> {
@@ -78,16 +83,14 @@ async fn a_collector_has_a_name_or_an_address_of_either_kind() {
 #[tokio::test]
 async fn lines_wait_for_a_collector_that_is_not_there_yet() {
     let mut mesh = Mesh::start().await;
-    let (listener, target) = listen();
-    let address = listener.local_addr().expect("it is bound");
-    drop(listener);
+    let (collector, target) = bind();
     mesh.log(&target, "one").await;
     let warning = mesh.logged("the collector cannot be reached").await;
     for (field, expected) in [("level", "warn"), ("to", target.as_str()), ("reason", "unreachable")] {
         assert_eq!(warning[field], expected, "{warning}");
     }
     mesh.log(&target, "two").await;
-    let listener = listen_at(address);
+    let listener = start(collector);
     let mut connection = accept(&listener).await;
     assert_eq!(line(&mut connection).await, "one\n");
     assert_eq!(line(&mut connection).await, "two\n");
@@ -109,9 +112,7 @@ async fn a_collector_whose_name_nobody_knows_is_warned_of_with_its_name() {
 async fn what_does_not_fit_while_a_collector_is_away_is_lost_and_the_oldest_are_kept() {
     const LINES: usize = 3000;
     let mut mesh = Mesh::start().await;
-    let (listener, target) = listen();
-    let address = listener.local_addr().expect("it is bound");
-    drop(listener);
+    let (collector, target) = bind();
     mesh.log(&target, "first").await;
     mesh.kuma_dp.line("the collector cannot be reached").await;
     let text = "x".repeat(1000);
@@ -122,7 +123,7 @@ async fn what_does_not_fit_while_a_collector_is_away_is_lost_and_the_oldest_are_
     let lost = mesh.dropped("unreachable").await;
     assert!((1000..LINES).contains(&lost), "{lost} lines");
 
-    let listener = listen_at(address);
+    let listener = start(collector);
     let mut connection = accept(&listener).await;
     assert_eq!(line(&mut connection).await, "first\n");
     for _ in 0..LINES - lost {
@@ -150,7 +151,8 @@ async fn a_collector_that_does_not_read_holds_up_nobody() {
     assert!(lost > LINES / 2, "{lost} lines");
     let end = mesh.end().await;
     assert!(end.contains("it takes lines more slowly than they come"), "{end}");
-    assert!(end.matches("lines of the access log were lost").count() <= 2, "{end}");
+    let warnings = end.matches("lines of the access log were lost").count();
+    assert!(warnings < 20, "one a minute, not one for each of {lost} lines: {end}");
 }
 
 #[tokio::test]
@@ -233,8 +235,7 @@ async fn what_waits_is_sent_before_kuma_dp_ends() {
 #[tokio::test]
 async fn no_collector_holds_up_the_end() {
     let mut mesh = Mesh::start().await;
-    let (away, nowhere) = listen();
-    drop(away);
+    let (_away, nowhere) = bind();
     let (listener, deaf) = listen();
     mesh.log(&nowhere, "secret").await;
     mesh.kuma_dp.line("the collector cannot be reached").await;
