@@ -238,6 +238,37 @@ pub(crate) async fn rejections_cost_nothing_else(programs: Programs, network: u8
     assert!(mesh.listener("a-taken").await.is_none() && mesh.listener("c-elsewhere").await.is_none());
 }
 
+/// For ever, if Envoy were told that there is none: it would wait for it before it lets any of its listeners work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_configuration_or_an_extension_that_there_is_not_does_not_keep_a_proxy_from_starting() {
+    let mut mesh = Mesh::open(191).await;
+    let (routed, extended) = (mesh.shop.outbound(10_005), mesh.shop.outbound(10_006));
+    let rds =
+        "rds: { route_config_name: nobody-has-it, config_source: { ads: {}, resource_api_version: V3 } }";
+    let ecds = "{ name: nobody-has-it, config_discovery: { config_source: { ads: {}, resource_api_version: V3 }, type_urls: \
+                [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] } }, ";
+    mesh.apply(&[&http("routed", routed, rds, ""), &http("extended", extended, "route_config: {}", ecds)])
+        .await;
+    mesh.until_synced().await;
+    drop(mesh.shop.proxies.pop().expect("that of web"));
+    until("nobody to listen for web", async || !mesh.answers("backend").await).await;
+
+    mesh.shop.start_proxy("web").await;
+    mesh.until_answers("backend").await;
+}
+
+/// A listener of HTTP, in the v3 API.
+fn http(name: &str, address: SocketAddr, routes: &str, filter: &str) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    format!(
+        "'@type': type.googleapis.com/envoy.config.listener.v3.Listener\nname: {name}\naddress: {{ socket_address: {{ address: {ip}, \
+         port_value: {port} }} }}\nfilter_chains:\n- filters:\n  - name: http\n    typed_config:\n      '@type': \
+         type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n      \
+         stat_prefix: extra\n      {routes}\n      http_filters: [{filter}{{ name: router, typed_config: {{ '@type': \
+         type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}]\n"
+    )
+}
+
 /// So a proxy never hears of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_envoy_could_never_take_is_refused_with_its_place() {

@@ -320,6 +320,11 @@ impl Channel {
             },
             // The state of the world has no words for it: the client keeps what it has until it loses its interest.
             None if self.protocol == Protocol::StateOfTheWorld && !self.is_whole() => None,
+            // Who waits for one that it does not have is better off with silence: Envoy (1.36 and 1.40) takes a removal as an
+            // update, which ends its `initial_fetch_timeout` but not its wait, so that its listeners never start to work.
+            None if matches!(self.resource_type, ResourceType::Extension | ResourceType::Route) => {
+                held.is_some().then_some(Action::Remove)
+            }
             None => (asked || held.is_some()).then_some(Action::Remove),
         }
     }

@@ -86,7 +86,7 @@ fn no_later_response_is_empty() {
 }
 
 #[test]
-fn every_name_that_was_asked_for_is_answered() {
+fn every_name_that_was_asked_for_is_answered_but_for_extensions_and_routes_that_there_are_not() {
     play(
         "
         push eds a@1, sds a@1, ecds a@1, rds a@1
@@ -95,9 +95,9 @@ fn every_name_that_was_asked_for_is_answered() {
         > sds +a +unknown
         < 2 sds a@1 -unknown
         > ecds +a +unknown
-        < 3 ecds a@1 -unknown
+        < 3 ecds a@1
         > rds +a +unknown
-        < 4 rds a@1 -unknown
+        < 4 rds a@1
         > eds ack 1
         > sds ack 2
         > ecds ack 3
@@ -111,6 +111,39 @@ fn every_name_that_was_asked_for_is_answered() {
         < 8 rds unknown@1
         ",
     );
+}
+
+/// Envoy's listeners wait for one without end if they are told that it is gone, and for `initial_fetch_timeout` if they are
+/// told nothing.
+#[test]
+fn the_removal_of_an_extension_or_a_route_is_said_only_to_who_holds_it() {
+    for of in ["ecds", "rds"] {
+        play(&format!(
+            "
+            push cds z@1
+            > {of} +a
+            > cds
+            < 1 cds z@1
+            > cds ack 1
+            settled 1
+            > {of} +a
+            push cds z@1, {of} a@1
+            < 2 {of} a@1
+            > {of} ack 2
+            push cds z@1
+            < 3 {of} -a
+            > {of} ack 3
+            settled 3
+            > {of} +a
+            > {of} -a
+            > {of} +a
+            settled 3
+            wait 600s
+            push cds z@1, {of} a@1
+            < 4 {of} a@1
+            "
+        ));
+    }
 }
 
 #[test]

@@ -81,7 +81,9 @@ impl Envoy {
     }
 
     fn note_orphans(&mut self) {
-        for resource_type in [ResourceType::Cluster, ResourceType::Listener] {
+        let kinds =
+            [ResourceType::Cluster, ResourceType::Listener, ResourceType::Extension, ResourceType::Route];
+        for resource_type in kinds {
             let recorded = self.recorded.entry(resource_type).or_default();
             let applied = self.applied.entry(resource_type).or_default();
             self.orphans.extend(applied.keys().filter(|it| !recorded.contains_key(*it)).cloned());
@@ -135,6 +137,9 @@ impl Envoy {
             self.apply(resource_type, name, version);
         }
         if complete {
+            if matches!(resource_type, ResourceType::Extension | ResourceType::Route) {
+                self.orphans.retain(|it| !good.iter().any(|(name, _)| name == it));
+            }
             let recorded = self.recorded.entry(resource_type).or_default();
             recorded.extend(good);
             for name in &removed {
