@@ -21,7 +21,8 @@ pub struct Rejection {
     pub message: String,
     /// Names and versions, sorted by name. At first they are those of the whole response; some seconds later, when they
     /// have been offered again one by one, the bad ones only. Of a whole set (clusters and listeners in the
-    /// state-of-the-world protocol) they stay all that was not acknowledged before.
+    /// state-of-the-world protocol) they stay all that was not acknowledged before; of extensions, all that were refused together,
+    /// until each has changed.
     pub resources: Vec<(Arc<str>, Arc<str>)>,
 }
 
@@ -32,7 +33,8 @@ pub struct SessionStatus {
     /// Of the last counted request or response.
     pub last_update: Option<SystemTime>,
     /// Gone once everything that was rejected was taken, in that version or another, or is no longer wanted. An
-    /// acknowledgement of something else does not end a rejection.
+    /// acknowledgement of something else does not end a rejection, nor, of an extension, one of the same version: Envoy
+    /// acknowledges without a look what it has refused before.
     pub rejections: BTreeMap<ResourceType, Rejection>,
     /// Whether everything of the latest snapshot that the client subscribes to was sent and answered: acknowledged, or
     /// rejected. Clusters and listeners that the snapshot has and the client has not asked for yet count as not sent:

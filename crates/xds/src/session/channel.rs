@@ -257,6 +257,9 @@ impl Channel {
 
     pub(super) fn resource_changed(&mut self, name: &Arc<str>, snapshot: &Snapshot) {
         self.mark(name.clone(), Urgency::Changed, Some(snapshot));
+        if self.judges_once() {
+            return;
+        }
         // What was refused with it may have been refused for its sake.
         let Some(rejected) = self.rejected.as_mut().filter(|it| it.contains(name)) else { return };
         for other in rejected.take_all_again() {

@@ -173,7 +173,7 @@ impl Session {
         let counts = self.status.counts.entry(resource_type).or_default();
         if let Some(message) = error {
             counts.rejected += count;
-            channel.reject(answered, now.monotonic, &mut self.random);
+            channel.reject(answered, now.monotonic, &mut self.random, self.snapshot.as_deref());
             let rejection = Rejection { message: cut(message), resources: Vec::new() };
             self.status.rejections.insert(resource_type, rejection);
         } else {

@@ -8,6 +8,10 @@
 //! It is offered again one by one, but for whole sets, which cannot be taken apart. Envoy takes the good resources of a
 //! response that it refuses, but does not remember that it has them, so that after a reconnect their removal could not be
 //! derived; alone, they are acknowledged, and the rejection that stands names the bad ones only.
+//!
+//! Extensions are another matter, because Envoy acknowledges the same content the second time whatever it is worth. One that was
+//! refused stays so on its stream until it changes or goes, and is not offered again; only those that were refused together
+//! are, at once and one by one, in case the good ones were not applied. Which those are cannot be told, and all stay refused.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +32,7 @@ pub(super) struct Rejected {
     /// Names and versions of what was refused and has not been taken since.
     pub(super) resources: BTreeMap<Arc<str>, Arc<str>>,
     pub(super) since: Instant,
-    /// `None` while it is being sent again.
+    /// `None` while it is being sent again, and of extensions.
     pub(super) retry_at: Option<Instant>,
     /// How often the same content was refused before.
     pub(super) repeats: u32,

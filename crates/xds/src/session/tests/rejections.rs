@@ -1,6 +1,9 @@
 //! What a refusal leads to.
 
-use super::{super::rejected::retry_after, script::play};
+use super::{
+    super::rejected::retry_after,
+    script::{play, play_states},
+};
 use std::time::Duration;
 
 #[test]
@@ -247,6 +250,143 @@ fn what_was_refused_after_the_client_had_lost_its_interest_is_forgotten() {
         wait 7s
         < 2 sds t@1
         > sds ack 2
+        rejected nothing
+        settled 1
+        ",
+    );
+}
+
+#[test]
+fn an_extension_that_was_refused_stays_so_until_it_changes_whatever_is_acknowledged() {
+    play(
+        "
+        push ecds x@1 y@1
+        > ecds +x
+        < 1 ecds x@1
+        > ecds nack 1
+        rejected ecds: x@1
+        settled 1
+        wait 600s
+        # Neither the change of another nor an answer to who asks again tells anything of it.
+        > ecds +y
+        < 2 ecds y@1
+        > ecds ack 2
+        push ecds x@1 y@2
+        < 3 ecds y@2
+        > ecds ack 3
+        > ecds +x
+        < 4 ecds x@1
+        > ecds ack 4
+        rejected ecds: x@1
+        holds ecds x@1/- y@2/2
+        settled 2
+        push ecds x@2 y@2
+        < 5 ecds x@2
+        > ecds ack 5
+        rejected nothing
+        holds ecds x@2/2 y@2/2
+        wait 600s
+        ",
+    );
+}
+
+#[test]
+fn an_extension_that_was_refused_is_shown_with_what_was_taken_before_and_can_be_put_back() {
+    play(
+        "
+        push ecds x@1
+        > ecds +x
+        < 1 ecds x@1
+        > ecds ack 1
+        push ecds x@2
+        < 2 ecds x@2
+        > ecds nack 2
+        holds ecds x@2/1
+        push ecds x@1
+        < 3 ecds x@1
+        > ecds ack 3
+        rejected nothing
+        push ecds x@2
+        < 4 ecds x@2
+        > ecds nack 4
+        rejected ecds: x@2
+        push ecds
+        < 5 ecds -x
+        > ecds ack 5
+        rejected nothing
+        settled 5
+        ",
+    );
+}
+
+#[test]
+fn extensions_that_were_refused_together_are_said_once_more_one_by_one_and_all_stay_refused() {
+    play(
+        "
+        push ecds x@1 y@1 z@1
+        > ecds +x +y +z
+        < 1 ecds x@1 y@1 z@1
+        push ecds x@1 y@1 z@2
+        > ecds nack 1
+        < 2 ecds z@2
+        > ecds ack 2
+        < 3 ecds x@1
+        unsettled
+        > ecds ack 3
+        < 4 ecds y@1
+        > ecds nack 4
+        rejected ecds: x@1 y@1
+        settled 2
+        wait 600s
+        push ecds x@2 y@1 z@2
+        < 5 ecds x@2
+        > ecds ack 5
+        rejected ecds: y@1
+        # On another stream nothing is known of it.
+        reconnect
+        > ecds +x +y +z =x@2 =z@2
+        push ecds x@2 y@1 z@2
+        < 1 ecds y@1
+        > ecds nack 1
+        rejected ecds: y@1
+        settled 4
+        ",
+    );
+}
+
+#[test]
+fn an_extension_that_was_refused_stays_so_in_whole_states_too() {
+    play_states(
+        "
+        push ecds x@1 y@1
+        > ecds x y
+        < 1 ecds x@1 y@1
+        > ecds x y nack 1
+        < 2 ecds x@1
+        > ecds x y holding 2 ack 2
+        < 3 ecds y@1
+        > ecds x y holding 3 ack 3
+        rejected ecds: x@1 y@1
+        holds ecds x@1/- y@1/-
+        wait 600s
+        push ecds x@1 y@2
+        < 4 ecds y@2
+        > ecds x y holding 4 ack 4
+        rejected ecds: x@1
+        settled 2
+        ",
+    );
+}
+
+#[test]
+fn an_extension_that_was_refused_after_the_client_had_lost_its_interest_is_forgotten() {
+    play(
+        "
+        push ecds x@1
+        > ecds +x
+        < 1 ecds x@1
+        > ecds -x
+        > ecds nack 1
         rejected nothing
         settled 1
         ",

@@ -3,7 +3,8 @@
 //! It subscribes to the endpoints and secrets of clusters, and to the extensions and routes of listeners, as it gets
 //! them; it withholds its answers about clusters while one of them warms; it asks for listeners once all are warm; of a
 //! response that it refuses it applies what is good and records nothing; it refuses a listener that names a cluster which
-//! is not there; and it comes back with what it recorded.
+//! is not there; it acknowledges the content of an extension that it has just refused, without applying it; and it comes back
+//! with what it recorded.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +21,8 @@ pub(super) struct Envoy {
     /// What it has taken of responses that it has acknowledged.
     recorded: BTreeMap<ResourceType, BTreeMap<String, String>>,
     subscribed: BTreeMap<ResourceType, BTreeSet<String>>,
+    /// The extensions that it was sent last, good or bad: it does not look at the same content again.
+    judged: BTreeMap<String, String>,
     /// How many resources it has refused.
     pub(super) refused: usize,
     /// Clusters that wait for endpoints.
@@ -44,6 +47,7 @@ impl Envoy {
             applied: BTreeMap::new(),
             recorded: BTreeMap::new(),
             subscribed: BTreeMap::new(),
+            judged: BTreeMap::new(),
             refused: 0,
             without_endpoints: BTreeSet::new(),
             has_asked_for_listeners: false,
@@ -108,9 +112,15 @@ impl Envoy {
     /// Takes a response, or refuses it: what is bad, and what `is_refused` says.
     pub(super) fn on_response(&mut self, response: &Response, is_refused: &mut dyn FnMut() -> bool) {
         let resource_type = response.resource_type;
-        let mut good = Vec::new();
+        let (mut good, mut known) = (Vec::new(), Vec::new());
         for resource in &response.resources {
             let (name, version) = (resource.name.to_string(), resource.version.to_string());
+            if resource_type == ResourceType::Extension
+                && self.judged.insert(name.clone(), version.clone()).as_ref() == Some(&version)
+            {
+                known.push((name, version));
+                continue;
+            }
             let cannot_be = is_bad(&version) || self.names_a_missing_cluster(resource_type, &version);
             if !cannot_be && !is_refused() {
                 good.push((name, version));
@@ -122,7 +132,7 @@ impl Envoy {
                 self.let_warm(&name);
             }
         }
-        let complete = good.len() == response.resources.len();
+        let complete = good.len() + known.len() == response.resources.len();
         let removed = self.removed_by(response);
         for name in &removed {
             self.remove(resource_type, name);
@@ -138,10 +148,10 @@ impl Envoy {
         }
         if complete {
             if matches!(resource_type, ResourceType::Extension | ResourceType::Route) {
-                self.orphans.retain(|it| !good.iter().any(|(name, _)| name == it));
+                self.orphans.retain(|it| !good.iter().chain(&known).any(|(name, _)| name == it));
             }
             let recorded = self.recorded.entry(resource_type).or_default();
-            recorded.extend(good);
+            recorded.extend(good.into_iter().chain(known));
             for name in &removed {
                 recorded.remove(name);
             }
@@ -203,6 +213,9 @@ impl Envoy {
             return;
         }
         self.applied.entry(resource_type).or_default().remove(name);
+        if resource_type == ResourceType::Extension {
+            self.judged.remove(name);
+        }
         if resource_type == ResourceType::Cluster {
             self.without_endpoints.remove(name);
             self.check_loss(name);
@@ -273,6 +286,9 @@ impl Envoy {
         for name in had.difference(wanted) {
             self.applied.entry(resource_type).or_default().remove(name);
             self.recorded.entry(resource_type).or_default().remove(name);
+            if resource_type == ResourceType::Extension {
+                self.judged.remove(name);
+            }
         }
         let again = warm_again && resource_type == ResourceType::Endpoint;
         self.outbox.extend(self.words.change(resource_type, &had, wanted, again));

@@ -97,6 +97,15 @@ fn a_conversation_in_which_bad_content_travels_alone_converges_on_all_of_the_res
     });
 }
 
+/// Within one stream. On the next one the client says it has what it has only acknowledged.
+#[test]
+fn a_conversation_about_bad_content_never_takes_an_extension_for_good_that_was_refused() {
+    for (alone, bad) in [(0.0, 0.1), (0.4, 0.3)] {
+        let trouble = Trouble { alone, bad, slow: true, ..Trouble::default() };
+        for_each(500, 120, trouble, Conversation::check_that_no_bad_extension_is_acknowledged);
+    }
+}
+
 /// Has so many conversations of each protocol, of so many steps, and looks at each when it has come to rest.
 fn for_each(seeds: u64, steps: usize, trouble: Trouble, check: impl Fn(&mut Conversation)) {
     for protocol in [Protocol::Delta, Protocol::StateOfTheWorld] {
@@ -153,6 +162,10 @@ impl Conversation {
                     }
                 }
             }
+        }
+        if self.trouble.refusal > 0.0 {
+            // Nothing else mends one that was refused.
+            self.world.change_extensions();
         }
         self.change_the_world();
         self.trouble.refusal = 0.0;
@@ -333,6 +346,24 @@ impl Conversation {
         for (resource_type, rejection) in &self.session.status().rejections {
             let good = rejection.resources.iter().find(|(_, it)| !self.cannot_be_taken(*resource_type, it));
             assert_eq!(good, None, "{self}: {resource_type:?}");
+        }
+    }
+
+    fn check_that_no_bad_extension_is_acknowledged(&mut self) {
+        let extensions = self
+            .session
+            .report()
+            .resources
+            .into_iter()
+            .filter(|it| it.resource_type == ResourceType::Extension);
+        for extension in extensions {
+            let bad = extension.acknowledged.as_ref().filter(|(version, _)| is_bad(version));
+            assert_eq!(bad, None, "{self}: {}", extension.name);
+            let refused = extension.sent.as_ref().is_some_and(|version| is_bad(version));
+            let rejection = self.session.status().rejections.get(&ResourceType::Extension);
+            let is_said =
+                rejection.is_some_and(|it| it.resources.iter().any(|(name, _)| *name == extension.name));
+            assert!(!refused || is_said, "{self}: {} is not said to be refused", extension.name);
         }
     }
 

@@ -76,6 +76,14 @@ impl World {
         }
     }
 
+    /// Gives every extension another content.
+    pub(super) fn change_extensions(&mut self) {
+        for name in self.resources[&ResourceType::Extension].keys().cloned().collect::<Vec<_>>() {
+            let clusters = self.some_clusters();
+            self.put(ResourceType::Extension, &name, &clusters);
+        }
+    }
+
     fn toggle_cluster(&mut self, i: usize) {
         let name = format!("c{i}");
         if self.has(ResourceType::Cluster, &name) && self.random.bool() {
