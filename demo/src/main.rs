@@ -1,8 +1,8 @@
 //! `make demo`: a small shop on a real mesh, told step by step.
 //!
 //! A real kuma-cp on its embedded store, five real Envoys under kuma-dp, and the services behind them: `web` calls `backend` (v1
-//! and v2) and `redis`. It splits traffic, moves it, kills the control plane in the middle of it, turns mTLS on, takes a permission away and
-//! gives it back, and prints what happened. With
+//! and v2) and `redis`. It splits traffic, moves it, kills the control plane in the middle of it, turns mTLS on, takes a
+//! permission away and gives it back, logs connections, adds a listener in Envoy's own words, and prints what happened. With
 //! `--check` every claim is asserted and it ends by itself.
 #![expect(clippy::print_stdout, reason = "the story is told on stdout")]
 

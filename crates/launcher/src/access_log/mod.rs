@@ -1,9 +1,9 @@
 //! The access log: a pipe that Envoy writes lines into and kuma-dp reads.
 //!
 //! One reader for all of it: bytes become lines ([`lines`]), a line is a JSON object ([`entry`]), its `target` says who takes
-//! it ([`denials`], or one of the [`sinks`]). Envoy's opening of a pipe without a reader blocks its main thread for good, and a pipe that is full holds
-//! up its writer. So kuma-dp opens the pipe before there is an Envoy, for writing too (then it has no end), and never stops
-//! reading: what cannot be used is dropped and counted.
+//! it ([`denials`], or one of the [`sinks`]). Envoy's opening of a pipe without a reader blocks its main thread for good, and
+//! a pipe that is full holds up its writer. So kuma-dp opens the pipe before there is an Envoy, for writing too (then it has no
+//! end), and never stops reading: what cannot be used is dropped and counted.
 //!
 //! Envoy writes each file from one thread, whole lines one after the other, so that lines are cut by reads but never mixed.
 

@@ -3,9 +3,9 @@
 //! Inputs are requests, snapshots and the time; outputs are the responses to send, in order. A session keeps, for each
 //! type that the client asked for, what the client is believed to hold ([`channel`]), and a list of the names about
 //! which something remains to be said. That list is all that is looked at when something happens, so work is
-//! proportional to what changed. [`order`] decides when each of them may go out, [`portion`] which share a response, [`delta`] and [`state_of_the_world`]
-//! read requests of the two protocols, [`answers`] draws the consequences of an answer, and [`rejected`] keeps what was
-//! refused and when to try again.
+//! proportional to what changed. [`order`] decides when each of them may go out, [`portion`] which share a response,
+//! [`delta`] and [`state_of_the_world`] read requests of the two protocols, [`answers`] draws the consequences of an
+//! answer, and [`rejected`] keeps what was refused and when to try again.
 //!
 //! Promises, whatever the client does: no panic; at most one unanswered response a type (clusters: see
 //! [`order::CLUSTERS_IN_FLIGHT_MAX`]); no message repeated for ever; and once the client answers what it is sent, it
