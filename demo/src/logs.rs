@@ -23,7 +23,7 @@ async fn log_connections(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()>
     let file = shop.control_plane.work_dir().with_file_name("access.log");
     shop.control_plane.apply(&mesh_logging_to(&file.to_string_lossy())).await?;
     shop.control_plane.apply(&traffic_log()).await?;
-    shop.until_all_online().await?;
+    shop.until_all_synced().await?;
     for _ in 0..CONNECTIONS {
         testbed::ask(shop.outbound(REDIS_PORT), "PING\r\n").await?;
     }
@@ -42,7 +42,7 @@ async fn template(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> {
     let refused = typo.err().map(|error| error.to_string()).unwrap_or_default();
     claims.check("what Envoy could not take is refused with its place", refused.contains("port_value"));
     shop.control_plane.apply(&template_with(&listener(&address.ip().to_string(), EXTRA_PORT.into()))).await?;
-    shop.until_all_online().await?;
+    shop.until_all_synced().await?;
     let split = traffic::split(address, CONNECTIONS).await;
     println!(
         "== PUT a ProxyTemplate, a listener in the API of Envoy 1.12, upgraded: {CONNECTIONS} connections: {split}"

@@ -38,7 +38,7 @@ async fn turn_on(shop: &Shop, claims: &mut Claims) -> anyhow::Result<()> {
             "type": "Mesh", "name": "default", "mtls": {"enabled": enabled, "permissive": permissive},
         });
         shop.control_plane.apply(&mesh).await?;
-        let everywhere = shop.until_all_online().await?;
+        let everywhere = shop.until_all_synced().await?;
         println!("   {step}: every Envoy has it {} after the answer", print(everywhere));
         load.more(200).await?;
     }

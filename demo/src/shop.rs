@@ -88,6 +88,19 @@ impl Shop {
         }
     }
 
+    /// Until every Envoy has acknowledged all that follows from what was written before.
+    pub(crate) async fn until_all_synced(&self) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        for name in WORKLOADS.iter().map(|(name, ..)| *name).chain(["web"]) {
+            while !self.control_plane.is_synced(name).await? {
+                let is_early = start.elapsed() < Duration::from_mins(1);
+                anyhow::ensure!(is_early, "the Envoy of {name} did not take everything in a minute");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Ok(start.elapsed())
+    }
+
     pub(crate) fn print_addresses(&self) {
         let url = self.control_plane.url();
         println!("\n== it all runs until Ctrl-C; things to try in another terminal");
