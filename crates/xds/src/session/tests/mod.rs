@@ -6,6 +6,7 @@ mod endpoints;
 mod order;
 mod recorded;
 mod refused_alone;
+mod refused_sets;
 mod rejections;
 mod returning;
 mod script;
